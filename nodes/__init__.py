@@ -1,0 +1,17 @@
+"""The nodes, in the order in which data passes them."""
+
+from pipeline.registry import Registry
+
+NODES = Registry(
+    "node type",
+    {
+        "capture": "nodes.capture:Capture",
+        "detector": "nodes.detector:Detector",
+        "matcher": "nodes.matcher:Matcher",
+        "pose": "nodes.pose:Pose",
+        "mosaic": "nodes.mosaic:Mosaicker",
+        "recorder": "nodes.recorder:Recorder",
+        "visualiser": "nodes.visualiser:Visualiser",
+    },
+    group="posestream.node_types",
+)

@@ -1,0 +1,103 @@
+"""The messages that travel between the nodes: read this file first.
+
+Every message carries `stream`, `seq` (index in the recording or capture counter) and `stamp_ns`.
+Keypoints are (x, y) pixels of the original image; (0, 0) is the centre of the top-left pixel.
+Letters in shapes: H W image, N K keypoints, M matches, D descriptor.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+
+from nodes.vision.camera import Camera
+from pipeline.messages import Array, Message
+
+Image = Annotated[npt.NDArray[np.uint8], Array("uint8", "H W", "H W 3")]
+Mask = Annotated[npt.NDArray[np.uint8], Array("uint8", "H W")]
+Transform = Annotated[npt.NDArray[np.float64], Array("float64", "4 4")]
+Homography = Annotated[npt.NDArray[np.float64], Array("float64", "3 3")]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Frame(Message):
+    """One image of a camera: grey stays grey, colour is RGB."""
+
+    image: Image
+    camera: Camera
+    mask: Mask | None = None
+    """Nonzero where the picture may be used, such as the circle of an endoscope."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Features(Message):
+    """Keypoints of one frame with their descriptors, best first."""
+
+    keypoints: Annotated[npt.NDArray[np.float32], Array("float32", "N 2")]
+    scores: Annotated[npt.NDArray[np.float32], Array("float32", "N")]
+    sizes: Annotated[npt.NDArray[np.float32], Array("float32", "N")]
+    """Diameter of the described neighbourhood, pixels."""
+    angles: Annotated[npt.NDArray[np.float32], Array("float32", "N")]
+    """Orientation in radians, clockwise from x (y points down); NaN where there is none."""
+    descriptors: Annotated[
+        npt.NDArray[np.float32] | npt.NDArray[np.uint8], Array("float32 or uint8", "N D")
+    ]
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Matches(Message):
+    """Keypoints of two frames of a stream and which of them show the same point.
+
+    `stream`, `seq` and `stamp_ns` are those of the current frame.
+    """
+
+    seq_prev: int
+    stamp_ns_prev: int
+    keypoints_prev: Annotated[npt.NDArray[np.float32], Array("float32", "N 2")]
+    keypoints_cur: Annotated[npt.NDArray[np.float32], Array("float32", "K 2")]
+    ids_prev: Annotated[npt.NDArray[np.int64], Array("int64", "N")]
+    """Identity of each keypoint within its stream, the same as when its frame was the current one."""
+    ids_cur: Annotated[npt.NDArray[np.int64], Array("int64", "K")]
+    matches: Annotated[npt.NDArray[np.int32], Array("int32", "M 2")]
+    """Column 0 indexes prev, column 1 cur; each index at most once; sorted by column 0."""
+    match_scores: Annotated[npt.NDArray[np.float32], Array("float32", "M")]
+    """Higher is better."""
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RelativePose(Message):
+    """Motion between two frames of a stream: p_cur = T_cur_prev @ p_prev.
+
+    The translation of a single camera has unit norm, and `scale` is None. Where no pose could be
+    estimated `T_cur_prev` is None and `reason` says why.
+    """
+
+    seq_prev: int
+    stamp_ns_prev: int
+    num_matches: int
+    num_inliers: int
+    T_cur_prev: Transform | None = None
+    H_cur_prev: Homography | None = None
+    """p_cur ~ H_cur_prev @ p_prev in undistorted pixels; exact for a plane or a pure rotation."""
+    inliers: Annotated[npt.NDArray[np.bool_], Array("bool", "M")] | None = None
+    """Aligned with `Matches.matches`; inliers of the essential matrix."""
+    scale: float | None = None
+    label: str | None = None
+    reason: str | None = None
+    covariance: Annotated[npt.NDArray[np.float64], Array("float64", "6 6")] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mosaic(Message):
+    """A rectangle of a panorama: `image` has its top-left pixel at `origin` (x, y) of the canvas."""
+
+    image: Annotated[npt.NDArray[np.uint8], Array("uint8", "H W 3")]
+    mask: Mask
+    """Nonzero where a frame covers the canvas."""
+    origin: tuple[int, int]
+    canvas_size: tuple[int, int]
+    """(width, height), pixels."""
+    num_frames: int

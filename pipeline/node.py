@@ -1,0 +1,164 @@
+"""The contract between the engine and a node: what a node declares, what it is given, what it yields.
+
+A node never sees a socket, a thread or a clock. The engine calls `open` where the node runs, then
+`process` once for each complete set of inputs (or `process_batch`), then `close`.
+
+    class Matcher(Node):
+        outputs = {"matches": Output(Matches)}
+
+        def process(self, features: Features) -> Iterator[Matches | Skip]:
+            ...
+
+The inputs of a node are the keyword arguments of its `process`: their names are the names of the
+ports, their annotations the messages they take, and an argument with a default is optional.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pipeline.messages import Message
+
+__all__ = [
+    "Gap",
+    "Message",
+    "Node",
+    "NoParams",
+    "Notice",
+    "Output",
+    "Resources",
+    "Skip",
+    "Source",
+    "TruncatedError",
+    "Unreadable",
+]
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output port.
+
+    A dense port answers every input key `(stream, seq)` with exactly one message or `Skip`; a
+    sparse port sends when it has something, and cannot be joined exactly.
+    """
+
+    message: type[Message]
+    dense: bool = True
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Yielded in place of a message: this input has no result, for an ordinary `reason`."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Yielded in place of a message: no result, and the stream is not continuous across this input."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Yielded by a source in place of a frame that exists but cannot be decoded."""
+
+    seq: int
+    stamp_ns: int
+    reason: str
+
+
+class TruncatedError(Exception):
+    """Raised by a source whose recording ends before its claimed end; what came before is valid."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the engine tells a node about keys that bring no message.
+
+    `seq` is the first key concerned and `count` the number of keys.
+    """
+
+    kind: Literal["skip", "error", "gap"]
+    stream: str
+    seq: int
+    stamp_ns: int
+    reason: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the engine hands to a node in `open`."""
+
+    node: str = "node"
+    """Name of the node in the graph; a source uses it as the name of its stream."""
+    streams: tuple[str, ...] = ()
+    """Names of all streams of the graph, in the order of the configuration."""
+    out: Path = Path()
+    """The run folder; nodes write nowhere else."""
+    seed: int = 0
+    """Seed of the run, to be mixed with stream and seq."""
+    threads: int = 1
+    """Number of threads that a library may use inside this node."""
+    report: Callable[[str, float], None] = field(default=lambda name, value: None)
+    """Shows a named number in the status line, such as `report("inliers", 371)`."""
+    warn: Callable[[str], None] = field(default=lambda text: None)
+    """Prints a warning to the user, once for each text."""
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """The parameters of a node that has none."""
+
+
+class Node:
+    """Base of all nodes. Construction is cheap; `open` loads what is heavy."""
+
+    Params: ClassVar[type] = NoParams
+    outputs: ClassVar[Mapping[str, Output]] = {}
+    stateless: ClassVar[bool] = False
+    """Whether `process` depends on its arguments alone, which allows `workers: N`."""
+
+    process: Callable[..., Iterable[Any]]
+    """Called with one message for each input; yields messages, or `Skip`, or `Gap`."""
+
+    def __init__(self, params: Any = None) -> None:
+        self.params = self.Params() if params is None else params
+        self.resources = Resources()
+
+    def open(self, resources: Resources) -> None:
+        """Prepare to run; called once, where the node runs."""
+        self.resources = resources
+
+    def process_batch(self, messages: Sequence[Any]) -> Iterable[Any]:
+        """Process several messages of the only input at once; yield one result for each, in order."""
+        for message in messages:
+            yield from self.process(message)
+
+    def notice(self, port: str, notice: Notice) -> None:
+        """Hear of keys that bring no message on `port`; the engine passes them on by itself."""
+
+    def flush(self, stream: str) -> Iterable[Message]:
+        """Yield what remains for the sparse outputs after the last message of `stream`."""
+        return ()
+
+    def close(self) -> None:
+        """Finish all outputs; called once after `open`, also when the run fails."""
+
+
+class Source(Node):
+    """A node without inputs that starts one stream, named after the node."""
+
+    live: bool = False
+    """Whether frames arrive by themselves (a camera) and are dropped when nobody has time."""
+
+    def produce(self) -> Iterator[Message | Unreadable]:
+        """Yield the stream in order of `seq`; may raise `TruncatedError` at its end."""
+        raise NotImplementedError  # every source overrides it
+
+    def length(self) -> int | None:
+        """Return the number of messages to expect, or None when unknown; valid after `open`."""
+        return None
