@@ -52,7 +52,9 @@ class Array:
         )
 
     def __str__(self) -> str:
-        return f"{' or '.join(self.dtypes)} of shape " + " or ".join(f"({', '.join(s)})" for s in self.shapes)
+        return f"{' or '.join(self.dtypes)} of shape " + " or ".join(
+            f"({', '.join(s)})" for s in self.shapes
+        )
 
 
 def _bind_shape(pattern: list[str], shape: tuple[int, ...], lengths: dict[str, int]) -> bool:
@@ -81,7 +83,9 @@ class Message:
             if value is None and optional:
                 continue
             if not isinstance(value, np.ndarray) or not array.bind(value, lengths):
-                raise ValueError(f"{type(self).__name__}.{name} must be {array}, not {_show(value)}")
+                raise ValueError(
+                    f"{type(self).__name__}.{name} must be {array}, not {_show(value)}"
+                )
             value.flags.writeable = False
 
 
@@ -118,12 +122,17 @@ def _scalars(message: type[Message]) -> type[msgspec.Struct]:
 
 
 class Kind(enum.StrEnum):
-    """What an item is. Every kind but EOS answers for one key, or for `count` keys (GAP)."""
+    """What an item is. Every kind but EOS answers for one key of its stream; a GAP for several."""
 
     DATA = "data"
     SKIP = "skip"
+    """No result, for an ordinary reason."""
     ERROR = "error"
+    """The input exists but could not be decoded."""
+    BREAK = "break"
+    """No result, and the stream is not continuous across this key."""
     GAP = "gap"
+    """Keys that a `latest` link dropped."""
     EOS = "eos"
 
 
@@ -131,8 +140,9 @@ class Kind(enum.StrEnum):
 class Item:
     """One step of a stream on a link: a message, or the word why there is none, or the stream's end.
 
-    `born_ns` is the monotonic time at which the source released the key. `count` is the number of
-    keys that a GAP covers, beginning at `seq`; for EOS it is the number of keys that were sent.
+    `born_ns` is the monotonic time at which the source released the key. A GAP covers `count` keys,
+    from `seq` to `last` inclusive. In an EOS `count` is the number of keys sent before it, and
+    `reason` is empty unless the stream ended early.
     """
 
     kind: Kind
@@ -143,11 +153,20 @@ class Item:
     message: Message | None = None
     reason: str = ""
     count: int = 1
+    last: int = -1
 
     @classmethod
     def data(cls, message: Message, born_ns: int) -> Item:
         """Wrap a message."""
         return cls(Kind.DATA, message.stream, message.seq, message.stamp_ns, born_ns, message)
+
+    def as_gap(self, reason: str) -> Item:
+        """Return the GAP that stands for this item once it is dropped."""
+        last = self.last if self.kind is Kind.GAP else self.seq
+        return Item(
+            Kind.GAP, self.stream, self.seq, self.stamp_ns, self.born_ns,
+            reason=reason, count=self.count, last=last,
+        )  # fmt: skip
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True, array_like=False):
@@ -161,6 +180,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True, array_like=False):
     sent_ns: int
     reason: str = ""
     count: int = 1
+    last: int = -1
     type: str = ""
     fields: msgspec.Raw = msgspec.Raw(b"\x80")
     parts: list[tuple[str, str, list[int]]] = []  # (field, dtype, shape)
@@ -178,7 +198,7 @@ def encode(item: Item, link_seq: int, sent_ns: int) -> list[bytes | memoryview]:
     """
     header = _Header(
         WIRE_VERSION, item.kind, item.stream, link_seq, item.seq, item.stamp_ns, item.born_ns,
-        sent_ns, item.reason[:1024], item.count,
+        sent_ns, item.reason[:1024], item.count, item.last,
     )  # fmt: skip
     buffers: list[bytes | memoryview] = []
     if item.message is not None:
@@ -225,7 +245,7 @@ def decode(
         message = _decode_message(messages[header.type], header, parts[1:])
     item = Item(
         header.kind, header.stream, header.seq, header.stamp_ns, header.born_ns,
-        message, header.reason, header.count,
+        message, header.reason, header.count, header.last,
     )  # fmt: skip
     return item, header.link_seq
 
@@ -240,7 +260,9 @@ def _decode_message(
         if name not in values or dtype not in DTYPES or any(n < 0 for n in shape):
             raise WireError(f"array {name!r} of {dtype} {shape} is not allowed")
         if math.prod(shape) * np.dtype(dtype).itemsize != memoryview(buffer).nbytes:
-            raise WireError(f"array {name!r}: {memoryview(buffer).nbytes} bytes do not fill {shape}")
+            raise WireError(
+                f"array {name!r}: {memoryview(buffer).nbytes} bytes do not fill {shape}"
+            )
         values[name] = np.frombuffer(buffer, dtype).reshape(shape)
     try:
         scalars = typing.cast(

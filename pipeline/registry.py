@@ -52,7 +52,9 @@ class Registry:
         """
         target = self._entries.get(name)
         if target is None and self._group:
-            target = next((p.value for p in entry_points(group=self._group) if p.name == name), None)
+            target = next(
+                (p.value for p in entry_points(group=self._group) if p.name == name), None
+            )
         if target is None:
             raise ConfigError(f"unknown {self.kind} {name!r}. {suggest(name, self.names())}")
         try:

@@ -1,0 +1,160 @@
+"""The runner's side of process groups: starting a child, telling it, hearing it, seeing it die."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.child import Order, Report, Setup
+from pipeline.errors import NodeError
+from pipeline.graph import Graph
+from pipeline.group import Failure
+from pipeline.stats import NodeStats
+
+START_S = 60.0  # a child that has not answered by then will not
+
+
+class Child:
+    """One process group."""
+
+    def __init__(
+        self, name: str, graph: Graph, names: list[str], run: str, folder: Path, out: Path
+    ):
+        self.name = name
+        self.names = names
+        self.stats: dict[str, NodeStats] = {}
+        self.failure: Failure | None = None
+        self.is_done = False
+        self.heard_at = time.monotonic()
+        self._endpoints: dict[str, str] | None = None
+        self._changed = threading.Condition()
+        self._process, reports = _spawn()
+        self._tell(Setup(dict(graph.resolved), names, run, str(folder), str(out)))
+        self._reader = threading.Thread(target=self._hear, args=(reports,), daemon=True)
+        self._reader.start()
+
+    def wait_ready(self) -> dict[str, str]:
+        """Wait until the child has bound its outputs, and return their endpoints.
+
+        Raises:
+            NodeError: it died or failed first.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._endpoints is not None or self.failure, START_S)
+        if self._endpoints is None:
+            text = self.failure.text if self.failure else "no answer"
+            raise NodeError(f"process {self.name!r} did not start: {text}")
+        return self._endpoints
+
+    def start(self, endpoints: Mapping[str, str]) -> None:
+        """Let the nodes begin."""
+        self._tell(Order(start=dict(endpoints)))
+
+    def drain(self) -> None:
+        """Let the sources end their streams."""
+        self._tell(Order(drain=True))
+
+    def stop(self) -> None:
+        """Let every node stop at once."""
+        self._tell(Order(stop=True))
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def end(self, timeout_s: float) -> None:
+        """Wait for the process to end, and kill it if it does not."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(timeout_s)
+        if self._process.stdin:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+    def _tell(self, order: Setup | Order) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # a dead child is noticed by its pipe's end
+            self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+            self._process.stdin.flush()
+
+    def _hear(self, reports: int) -> None:
+        with os.fdopen(reports, "rb") as lines:
+            for line in lines:
+                self._take(msgspec.json.decode(line, type=Report))
+        self._process.wait()
+        if not self.is_done and self.failure is None:
+            self._take(Report(failure=Failure(self._death(), NodeError.exit_code)))
+
+    def _take(self, report: Report) -> None:
+        with self._changed:
+            self.heard_at = time.monotonic()
+            self._endpoints = self._endpoints if report.ready is None else report.ready
+            self.stats = self.stats if report.stats is None else report.stats
+            self.failure = self.failure or report.failure
+            self.is_done |= report.done
+            self._changed.notify_all()
+
+    def _death(self) -> str:
+        code = self._process.returncode
+        how = (
+            f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        )
+        busy = [f"{n} at {s.busy_with}" for n, s in self.stats.items() if s.busy_with]
+        where = f" ({'; '.join(busy)})" if busy else ""
+        return f"node {', '.join(map(repr, self.names))}: its process {how}{where}"
+
+
+def _spawn() -> tuple[subprocess.Popen[bytes], int]:
+    """Start the interpreter with a pipe for its reports; return it and the reading end."""
+    read_end, write_end = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.child", str(write_end)],
+        stdin=subprocess.PIPE,
+        pass_fds=[write_end],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,  # Ctrl-C is the runner's to hear
+    )
+    os.close(write_end)
+    return process, read_end
+
+
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """Make a private folder for the sockets of one run; remove it, and those of dead runs."""
+    base = Path(tempfile.gettempdir()) / f"posestream-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    if base.stat().st_uid != os.getuid():
+        raise NodeError(f"{base} belongs to somebody else: remove it, or set TMPDIR")
+    for folder in base.iterdir():
+        if not _is_alive(folder.name.partition("-")[0]):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=base))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: str) -> Any:
+    return pid.isdigit() and Path(f"/proc/{pid}").exists() if Path("/proc").exists() else True

@@ -1,0 +1,210 @@
+"""The command line. Commands that need vision are found by entry point (group posestream.commands)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from typer.exceptions import TyperException
+
+from pipeline.errors import PosestreamError
+
+FIRST_STEPS = """posestream turns a camera or a video into keypoints, matches, relative poses and panoramas.
+
+  posestream demo               track a built-in scene and compare with the exact truth
+  posestream run VIDEO          track a video, a folder of images, or a camera (run 0)
+  posestream run VIDEO --config panorama    stitch it into a panorama
+
+posestream --help lists everything."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
+console = Console(stderr=True, highlight=False)
+
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting: detector.params.algorithm=sift")
+]
+Config = Annotated[
+    str,
+    typer.Option("--config", help="A graph: a built-in name (video, panorama, ...) or a YAML file"),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Turn any camera or video into keypoints, matches, relative poses and panoramas."""
+    if version:
+        typer.echo(f"posestream {metadata.version('posestream')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(FIRST_STEPS)
+
+
+@app.command("run")
+def _run(
+    target: Annotated[
+        str, typer.Argument(help="A video, a folder, a camera index, or a graph (.yaml)")
+    ],
+    graph_name: Config = "video",
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder [runs/TIME-NAME]")] = None,
+    camera: Annotated[str | None, typer.Option(help="Calibration file of the camera")] = None,
+    placement: Annotated[
+        str | None, typer.Option(help="threads: one process; processes: one for each node")
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Unreadable input ends with exit code 3.")] = False,
+) -> None:
+    """Run a graph, or the graph `video` on an input."""
+    from pipeline import launch
+
+    graph = launch.graph_for(target, graph_name, sets or (), camera, placement, say=console.print)
+    raise typer.Exit(execute(graph, out or default_folder(graph.name), strict=strict))
+
+
+@app.command("check")
+def _check(
+    file: Annotated[str, typer.Argument(help="A graph: a YAML file or a built-in name")],
+    sets: Sets = None,
+) -> None:
+    """Check a graph and say everything that is wrong with it."""
+    from pipeline import launch
+
+    graph = launch.load(file, sets or ())
+    typer.echo(f"{file}: ok, {len(graph.nodes)} nodes, {len(graph.edges)} links")
+
+
+@app.command("graph")
+def _graph(
+    file: Annotated[str, typer.Argument(help="A graph: a YAML file or a built-in name")],
+    sets: Sets = None,
+    mermaid: Annotated[bool, typer.Option(help="Draw as Mermaid.")] = False,
+) -> None:
+    """Draw a graph with its ports, link policies and windows."""
+    from pipeline import launch
+
+    graph = launch.load(file, sets or ())
+    typer.echo(launch.draw_graph(graph, mermaid=mermaid))
+
+
+@app.command("nodes")
+def _nodes(name: Annotated[str | None, typer.Argument(help="A node type")] = None) -> None:
+    """List the node types, or the ports and settings of one."""
+    from pipeline import catalogue
+
+    typer.echo(catalogue.describe(name) if name else catalogue.listing())
+
+
+def execute(graph: Any, out: Path, *, strict: bool = False) -> int:
+    """Run a graph with a status line, print its balance, and return the exit code."""
+    from pipeline.runner import run
+    from pipeline.status import status_line
+
+    with _Status() as status:
+        result = run(graph, out, lambda nodes, s: status.show(status_line(graph, nodes, s)))
+    report = result.report
+    for warning in report.warnings:
+        console.print(f"warning: {warning}", markup=False)
+    if report.balances:
+        console.print(_balance_table(report.balances))
+    for link, count in report.dropped.items():
+        console.print(f"dropped by link {link}: {count}", markup=False)
+    errors = sum(balance.account.errors for balance in report.balances)
+    code = 3 if strict and errors and not result.exit_code else result.exit_code
+    why = f" ({report.why})" if report.why else ""
+    console.print(f"{report.state}{why}: {report.fps:.1f} fps, results in {out}", markup=False)
+    if result.failure and "--debug" in sys.argv:
+        console.print(result.failure.trace, markup=False)
+    return code
+
+
+def default_folder(name: str) -> Path:
+    """Return a new run folder's path, `runs/TIME-NAME`."""
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+
+
+def _balance_table(balances: Any) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("stream", "frames", "= results", "+ skips", "+ errors", "+ gaps", "at"):
+        table.add_column(column, justify="left" if column in ("stream", "at") else "right")
+    for b in balances:
+        a = b.account
+        numbers = (b.frames, a.results, a.skips, a.errors, a.gaps)
+        table.add_row(b.stream, *map(str, numbers), b.sink)
+    return table
+
+
+class _Status:
+    """The status line: kept in place on a terminal, a plain line every 5 s elsewhere."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._next = 5.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> _Status:
+        if console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if console.is_terminal:
+            self._live.stop()
+
+    def show(self, line: str) -> None:
+        """Show the line, if it is time to."""
+        if console.is_terminal:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
+        elif time.monotonic() - self._started >= self._next:
+            self._next += 5.0
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _add_vision_commands() -> None:
+    for point in metadata.entry_points(group="posestream.commands"):
+        app.command(point.name)(point.load())
+
+
+def main() -> NoReturn:
+    """Run the command line: one line and an exit code for every foreseen error."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code: object = 1
+    try:
+        _add_vision_commands()
+        code = app(standalone_mode=False)
+    except PosestreamError as error:
+        code = error.exit_code
+        _complain(str(error), error)
+    except TyperException as error:
+        code = error.exit_code
+        _complain(f"{error.format_message()} (posestream --help lists the commands)", error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except Exception as error:
+        _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", error)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str, error: Exception) -> None:
+    if "--debug" in sys.argv:
+        console.print("".join(traceback.format_exception(error)), markup=False)
+    console.print(f"error: {text}", markup=False, soft_wrap=True)
+
+
+def _leave(code: int) -> NoReturn:
+    """Leave at once: a node that hangs in a library must not keep the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

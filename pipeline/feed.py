@@ -1,0 +1,129 @@
+"""The loop of a source: a thread reads and paces the stream, the node's thread sends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import cast
+
+from pipeline.graph import Graph, NodeSpec
+from pipeline.loop import POLL_MS, Control, Loop
+from pipeline.messages import Item, Kind, Message
+from pipeline.node import Source, TruncatedError, Unreadable
+from pipeline.transport import Wiring
+from pipeline.work import Place, WorkError
+
+AHEAD = 2  # items that the reading thread may be ahead of the sending one
+
+
+class SourceLoop(Loop):
+    """Runs a source: every item that it produces goes to all its links, then the end of the stream."""
+
+    def __init__(self, spec: NodeSpec, graph: Graph, wiring: Wiring, control: Control) -> None:
+        super().__init__(spec, graph, wiring, control)
+        self._ready: deque[Item | WorkError] = deque()
+        self._room = threading.Semaphore(AHEAD)
+        self._stream = spec.name
+        self._has_ended = False
+        (self._output,) = spec.node_class.outputs
+
+    def _work(self) -> None:
+        self.stats.expected = cast(Source, self.node).length()
+        reader = threading.Thread(target=self._read, name=f"{self.spec.name}#read", daemon=True)
+        reader.start()
+        while not self._has_ended or self._outbox:
+            moved = self._send_outbox() | self._post_next()
+            self._poll(0 if moved else POLL_MS)
+        reader.join()
+
+    def _end_work(self) -> None:
+        # A reader that waits for room must end before the node is closed under it.
+        self._room.release(2)
+
+    def _post_next(self) -> bool:
+        if self._outbox or not self._ready:
+            return False
+        item = self._ready.popleft()
+        if isinstance(item, WorkError):
+            raise item
+        self._room.release()
+        if item.kind is Kind.EOS:
+            self._post_end(self._stream, item.reason)
+            self._has_ended = True
+        else:
+            self.stats.captured[self._stream] = self.stats.captured.get(self._stream, 0) + 1
+            self._post(self._output, item)
+        return True
+
+    def _read(self) -> None:
+        """Read the stream to its end, never more than `AHEAD` items ahead of the sending thread."""
+        with self.wake.end() as notify:
+            for item in self._items():
+                self._room.acquire()
+                if self._control.stop.is_set():
+                    return
+                self._ready.append(item)
+                notify()
+
+    def _items(self) -> Iterator[Item | WorkError]:
+        """Yield the stream, paced, and its end."""
+        pacer = Pacer(self.spec.pace, self._control.drain)
+        results = cast(Source, self.node).produce()
+        last_seq = -1
+        while not self._control.drain.is_set():
+            self.watch.begin(Place("reading", self._stream, last_seq + 1))
+            try:
+                result = next(results)
+                item = self._item(result)
+                last_seq = item.seq
+            except StopIteration:
+                yield Item(Kind.EOS, self._stream, 0, 0)
+                return
+            except TruncatedError as error:
+                yield Item(Kind.EOS, self._stream, 0, 0, reason=f"truncated: {error}")
+                return
+            except Exception as error:
+                yield WorkError(Place("reading", self._stream, last_seq + 1), error)
+                return
+            finally:
+                self.watch.end()
+            yield pacer.release(item)
+        yield Item(Kind.EOS, self._stream, 0, 0, reason="interrupted")
+
+    def _item(self, result: Message | Unreadable) -> Item:
+        if isinstance(result, Unreadable):
+            return Item(Kind.ERROR, self._stream, result.seq, result.stamp_ns, reason=result.reason)
+        return Item.data(result, 0)
+
+
+class Pacer:
+    """Releases items at the pace of a recording, at a given rate, or at once.
+
+    Args:
+        pace: "fastest", "recorded" (the time between stamps), or a rate in Hz.
+        hurry: ends all waiting once set.
+    """
+
+    def __init__(self, pace: str | float, hurry: threading.Event) -> None:
+        self._pace = pace
+        self._hurry = hurry
+        self._start: tuple[float, int] | None = None
+        self._count = 0
+
+    def release(self, item: Item) -> Item:
+        """Wait until the item is due and return it with the time of its release."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now, item.stamp_ns
+        start, stamp_ns = self._start
+        if self._pace == "recorded":
+            self._hurry.wait(max(0.0, start + (item.stamp_ns - stamp_ns) / 1e9 - now))
+        elif not isinstance(self._pace, str):
+            self._hurry.wait(max(0.0, start + self._count / self._pace - now))
+        self._count += 1
+        return Item(
+            item.kind, item.stream, item.seq, item.stamp_ns, time.monotonic_ns(),
+            item.message, item.reason,
+        )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The nodes of one process: their loops, started together and watched by the process's main thread."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import NodeError, PosestreamError
+from pipeline.feed import SourceLoop
+from pipeline.graph import Graph
+from pipeline.loop import Control, Loop
+from pipeline.node import Resources, Source
+from pipeline.node_loop import NodeLoop
+from pipeline.stats import NodeStats
+from pipeline.transport import Wiring
+from pipeline.work import WorkError
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run ended early: said to the user, with the exit code."""
+
+    text: str
+    exit_code: int
+    trace: str = ""
+
+
+class Group:
+    """Runs some nodes of a graph in threads of this process.
+
+    Args:
+        names: the nodes that run here.
+        run: the secret of the run.
+    """
+
+    def __init__(self, graph: Graph, names: Iterable[str], run: str) -> None:
+        self.graph = graph
+        self.names = [name for name in graph.nodes if name in set(names)]
+        self.control = Control()
+        self._wiring = Wiring.create(run, self.names)
+        self.loops: dict[str, Loop] = {name: self._loop(name) for name in self.names}
+
+    def _loop(self, name: str) -> Loop:
+        spec = self.graph.nodes[name]
+        loop = SourceLoop if issubclass(spec.node_class, Source) else NodeLoop
+        return loop(spec, self.graph, self._wiring, self.control)
+
+    def bind(self, folder: Path) -> dict[str, str]:
+        """Bind the outputs that other processes need; return the endpoint of each node."""
+        endpoints = {}
+        for name, loop in self.loops.items():
+            if any(edge.consumer not in self.loops for edge in loop.outlets.edges.values()):
+                wanted = (
+                    f"ipc://{folder}/{name}" if self.graph.carrier == "ipc" else "tcp://127.0.0.1:*"
+                )
+                endpoints[name] = loop.outlets.bind(wanted)
+        return endpoints
+
+    def start(self, endpoints: dict[str, str], out: Path) -> None:
+        """Start every node; `endpoints` are those of the nodes of other processes."""
+        self._wiring.endpoints.update(endpoints)
+        streams = tuple(
+            name for name, spec in self.graph.nodes.items() if issubclass(spec.node_class, Source)
+        )
+        for name, loop in self.loops.items():
+            stats = loop.stats
+            loop.start(
+                Resources(
+                    node=name,
+                    streams=streams,
+                    out=out,
+                    seed=self.graph.seed,
+                    report=stats.gauges.__setitem__,
+                    warn=lambda text, stats=stats: _add_once(stats.warnings, text),  # type: ignore[misc]
+                )
+            )
+
+    def failure(self) -> Failure | None:
+        """Return what failed first, or a node that has worked on one thing for too long."""
+        if self.control.failures:
+            return describe_failure(*self.control.failures[0])
+        for name, stats in self.snapshot().items():
+            if stats.busy_s > self.graph.hang_s:
+                self.control.stop.set()
+                text = (
+                    f"node {name!r} hangs: {stats.busy_with}, for more than {self.graph.hang_s:g} s"
+                )
+                return Failure(text, NodeError.exit_code)
+        return None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether some node still runs."""
+        return any(
+            loop.thread is not None and loop.thread.is_alive() for loop in self.loops.values()
+        )
+
+    def snapshot(self) -> dict[str, NodeStats]:
+        """Return the numbers of every node so far."""
+        return {name: loop.snapshot() for name, loop in self.loops.items()}
+
+    def join(self, timeout_s: float) -> list[str]:
+        """Wait for all nodes to end; return the names of those that have not."""
+        deadline = time.monotonic() + timeout_s
+        for loop in self.loops.values():
+            if loop.thread is not None:
+                loop.thread.join(max(0.0, deadline - time.monotonic()))
+        stuck = [n for n, loop in self.loops.items() if loop.thread and loop.thread.is_alive()]
+        if not stuck:
+            self._wiring.close()
+        return stuck
+
+
+def describe_failure(node: str, error: WorkError) -> Failure:
+    """Say which node failed, where and why; a user's mistake keeps its own words and exit code."""
+    cause = error.error
+    if isinstance(cause, PosestreamError):
+        return Failure(str(cause), cause.exit_code, "".join(traceback.format_exception(cause)))
+    return Failure(
+        f"node {node!r} failed at {error.place}: {type(cause).__name__}: {cause}",
+        NodeError.exit_code,
+        "".join(traceback.format_exception(cause)),
+    )
+
+
+def _add_once(warnings: list[str], text: str) -> None:
+    if text not in warnings:
+        warnings.append(text)

@@ -1,0 +1,160 @@
+"""The two ends of a link as pure state machines: no sockets, no clocks, no threads.
+
+A `lossless` link sends only while it has credit, and its producer waits. A `latest` link never lets
+its producer wait: what finds no credit stays in a mailbox of one slot for each stream, is replaced
+by the newest, and the loss is announced by a GAP before the next item. GAP and EOS need no credit.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from pipeline.graph import Policy
+from pipeline.messages import Item, Kind
+
+FREE = (Kind.GAP, Kind.EOS)  # kinds that travel without credit
+DROPPED = "dropped: the consumer was busy"
+
+
+class LinkError(Exception):
+    """A link broke its promise: an item was lost, doubled or out of order."""
+
+
+class Sender:
+    """The producer's end of a link."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.credit = 0
+        self.dropped: Counter[str] = Counter()
+        self._keys: Counter[str] = Counter()
+        self._waiting: dict[str, list[Item]] = {}  # latest: [GAP] [item] [GAP] [EOS] of each stream
+        self._outgoing: deque[Item] = deque()
+        self._next_number = 0
+
+    def can_offer(self, item: Item) -> bool:
+        """Say whether the link takes `item` now, or its producer has to wait for credit."""
+        return self.policy is Policy.LATEST or item.kind in FREE or self.credit > 0
+
+    def offer(self, item: Item) -> None:
+        """Take an item, to be sent now or, on a `latest` link, when there is credit."""
+        if self.policy is Policy.LOSSLESS:
+            self._send(item)
+            return
+        waiting = self._waiting.setdefault(item.stream, [])
+        if item.kind not in FREE and waiting:
+            gap = _merge(waiting, DROPPED)
+            self.dropped[item.stream] += sum(w.count for w in waiting if w.kind is not Kind.GAP)
+            waiting[:] = [gap]
+        elif item.kind is Kind.GAP and waiting and waiting[-1].kind is Kind.GAP:
+            item = _merge([waiting.pop(), item], item.reason)
+        waiting.append(item)
+        self._send_waiting()
+
+    def grant(self, credit: int) -> None:
+        """Take credit from the consumer."""
+        self.credit += credit
+        self._send_waiting()
+
+    def outgoing(self) -> Iterable[tuple[int, Item]]:
+        """Take what is to be sent now, each with its number on the link."""
+        while self._outgoing:
+            yield self._next_number, self._outgoing.popleft()
+            self._next_number += 1
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing waits for credit."""
+        return not self._waiting
+
+    def _send_waiting(self) -> None:
+        """Send what waits, the stream that has waited longest first, as far as the credit goes."""
+        for stream in list(self._waiting):
+            waiting = self._waiting[stream]
+            while waiting and self._may_leave(waiting):
+                self._send(waiting.pop(0))
+            if not waiting:
+                del self._waiting[stream]
+
+    def _may_leave(self, waiting: list[Item]) -> bool:
+        # A GAP waits for credit too unless the stream ends: it may still grow.
+        free = all(item.kind in FREE for item in waiting) and waiting[-1].kind is Kind.EOS
+        return free or self.credit > 0
+
+    def _send(self, item: Item) -> None:
+        if item.kind is Kind.EOS:
+            item = Item(
+                Kind.EOS, item.stream, item.seq, item.stamp_ns, item.born_ns,
+                reason=item.reason, count=self._keys[item.stream],
+            )  # fmt: skip
+        else:
+            self._keys[item.stream] += item.count
+            self.credit -= item.kind not in FREE
+        self._outgoing.append(item)
+
+
+def _merge(items: list[Item], reason: str) -> Item:
+    """Return one GAP that covers all keys of `items`, which follow each other in one stream."""
+    first, last = items[0], items[-1].as_gap(reason)
+    return Item(
+        Kind.GAP, first.stream, first.seq, first.stamp_ns, first.born_ns,
+        reason=reason, count=sum(item.count for item in items), last=last.last,
+    )  # fmt: skip
+
+
+class Receiver:
+    """The consumer's end of a link.
+
+    Args:
+        window: the credit that is out at most.
+        on_idle: grant credit only when the consumer has nothing to do (`latest` links into a node
+            with one input), so that what arrives is as new as it can be.
+    """
+
+    def __init__(self, window: int, *, on_idle: bool) -> None:
+        self.window = window
+        self.on_idle = on_idle
+        self.queue: deque[Item] = deque()
+        self._keys: Counter[str] = Counter()
+        self._next_number = 0
+        self._outstanding = 0  # credit granted, not yet used
+        self._queued = 0  # items of the queue that occupy the window
+
+    def accept(self, number: int, item: Item) -> None:
+        """Take an item off the wire.
+
+        Raises:
+            LinkError: items were lost, doubled or reordered on the way.
+        """
+        if number != self._next_number:
+            raise LinkError(f"item {number} arrived where {self._next_number} was due")
+        self._next_number += 1
+        if item.kind is Kind.EOS and item.count != self._keys[item.stream]:
+            raise LinkError(
+                f"stream {item.stream} ended after {item.count} keys, {self._keys[item.stream]} arrived"
+            )
+        if item.kind is not Kind.EOS:
+            self._keys[item.stream] += item.count
+        if item.kind not in FREE:
+            if self._outstanding == 0:
+                raise LinkError("an item arrived without credit")
+            self._outstanding -= 1
+            self._queued += 1
+        self.queue.append(item)
+
+    def take(self) -> Item:
+        """Take the oldest item for work."""
+        item = self.queue.popleft()
+        self._queued -= item.kind not in FREE
+        return item
+
+    def credit_due(self, *, idle: bool, held: int = 0) -> int:
+        """Return the credit to grant now, and note it as granted.
+
+        A busy consumer grants in portions of half a window, which spares most of the messages.
+        `held` items have been taken but still occupy the window: they wait in a join.
+        """
+        due = self.window - self._outstanding - self._queued - held
+        if due <= 0 or (not idle and (self.on_idle or due < (self.window + 1) // 2)):
+            return 0
+        self._outstanding += due
+        return due

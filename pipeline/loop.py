@@ -1,0 +1,139 @@
+"""What the loops of all nodes share: opening, sending as far as credit goes, closing."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.graph import Graph, NodeSpec
+from pipeline.messages import Item, Kind
+from pipeline.node import Node, Resources
+from pipeline.polling import Switchboard, Wake
+from pipeline.stats import NodeStats
+from pipeline.transport import Outlets, Wiring
+from pipeline.work import Place, Watch, WorkError, run_watched
+
+POLL_MS = 100  # how often an idle thread looks whether it should stop
+
+
+class StoppedError(Exception):
+    """The run was told to stop."""
+
+
+@dataclass
+class Control:
+    """What the threads of one process share with whoever watches them."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Everybody stops at once."""
+    drain: threading.Event = field(default_factory=threading.Event)
+    """Sources end their streams; the rest runs dry."""
+    failures: list[tuple[str, WorkError]] = field(default_factory=list)
+    """What failed first comes first."""
+
+    def fail(self, node: str, error: WorkError) -> None:
+        """Report a failure and stop."""
+        self.failures.append((node, error))
+        self.stop.set()
+
+
+class Loop:
+    """What the loops of sources and of all other nodes share: opening, sending, closing."""
+
+    def __init__(self, spec: NodeSpec, graph: Graph, wiring: Wiring, control: Control) -> None:
+        self.spec = spec
+        self.graph = graph
+        self.node: Node = spec.node_class(spec.params)
+        self.stats = NodeStats()
+        self.watch = Watch()
+        self.wake = Wake(wiring.context, f"{wiring.run}/wake/{spec.name}")
+        self.outlets = Outlets(
+            spec.name, (e for e in graph.edges if e.producer == spec.name), wiring
+        )
+        self.thread: threading.Thread | None = None
+        self._control = control
+        self._outbox: deque[tuple[str, Item]] = deque()  # (link, item), in order
+        self._switchboard = Switchboard()
+        self._switchboard.listen(self.outlets.socket, self.outlets.receive)
+        self._switchboard.listen(self.wake.socket, self.wake.clear)
+
+    def start(self, resources: Resources) -> None:
+        """Begin to run in a thread of its own."""
+        self.thread = threading.Thread(
+            target=self._run, args=(resources,), name=self.spec.name, daemon=True
+        )
+        self.thread.start()
+
+    def snapshot(self) -> NodeStats:
+        """Return the numbers so far."""
+        longest = self.watch.longest()
+        self.stats.busy_s, self.stats.busy_with = (
+            (longest[0], str(longest[1])) if longest else (0.0, "")
+        )
+        self.stats.dropped = {
+            name: sender.dropped.total() for name, sender in list(self.outlets.senders.items())
+        }
+        return self.stats
+
+    def _run(self, resources: Resources) -> None:
+        try:
+            self._watched("opening", lambda: self.node.open(resources))
+            self._wait_until(lambda: self.outlets.is_connected)
+            self._work()
+            self._wait_until(lambda: self.outlets.is_drained and self.outlets.is_done)
+        except StoppedError:
+            pass
+        except WorkError as error:
+            self._control.fail(self.spec.name, error)
+        except Exception as error:
+            self._control.fail(self.spec.name, WorkError(Place("the engine"), error))
+        finally:
+            self._finish()
+
+    def _work(self) -> None:
+        raise NotImplementedError  # the two loops below differ in this
+
+    def _finish(self) -> None:
+        try:
+            self._end_work()
+            self._watched("closing", self.node.close)
+        except WorkError as error:
+            self._control.fail(self.spec.name, error)
+        self._switchboard.close()
+
+    def _end_work(self) -> None:
+        """Let go of worker threads."""
+
+    def _watched(self, doing: str, call: Callable[[], None]) -> None:
+        run_watched(self.watch, Place(doing), lambda: (call(), ())[1])
+
+    def _poll(self, timeout_ms: float) -> None:
+        """Hear what the sockets have to say, waiting at most `timeout_ms` for it."""
+        if self._control.stop.is_set():
+            raise StoppedError
+        self._switchboard.poll(timeout_ms)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._poll(POLL_MS)
+
+    def _post(self, port: str, item: Item) -> None:
+        """Put an item into the outbox, once for each link of the port that carries its stream."""
+        for link, edge in self.outlets.edges.items():
+            if edge.output == port and item.stream in edge.streams:
+                self._outbox.append((link, item))
+
+    def _post_end(self, stream: str, reason: str) -> None:
+        for port in self.spec.node_class.outputs:
+            self._post(port, Item(Kind.EOS, stream, 0, 0, reason=reason))
+        self.stats.ended[stream] = reason
+
+    def _send_outbox(self) -> bool:
+        """Send as far as credit goes; say whether anything was sent."""
+        sent = False
+        while self._outbox and self.outlets.can_offer(*self._outbox[0]):
+            self.outlets.offer(*self._outbox.popleft())
+            sent = True
+        return sent

@@ -1,0 +1,199 @@
+"""Runs a graph: threads in this process, one process for each group, watched until the end."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.children import Child, socket_folder
+from pipeline.errors import ConfigError
+from pipeline.graph import Graph
+from pipeline.group import Failure, Group
+from pipeline.messages import Message
+from pipeline.node import Node, Resources
+from pipeline.report import Report, write_report, write_resolved
+from pipeline.stats import NodeStats
+
+WATCH_S = 0.05
+STOP_S = 2.0  # what nodes get to finish once the run is told to stop
+DRAIN_S = 10.0  # what a run gets to run dry after an interruption
+
+Status = Callable[[Mapping[str, NodeStats], float], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended. `state` is complete, truncated, interrupted or failed."""
+
+    out: Path
+    report: Report
+    failure: Failure | None
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the command line."""
+        if self.failure:
+            return self.failure.exit_code
+        return {"complete": 0, "truncated": 3, "interrupted": 130}[self.report.state]
+
+
+@dataclass
+class _Run:
+    """A graph under way."""
+
+    graph: Graph
+    out: Path
+    local: Group
+    children: list[Child]
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_running(self) -> bool:
+        return self.local.is_running or any(child.is_running for child in self.children)
+
+    def snapshot(self) -> dict[str, NodeStats]:
+        stats = self.local.snapshot()
+        for child in self.children:
+            stats.update(child.stats)
+        return {name: stats.get(name, NodeStats()) for name in self.graph.nodes}
+
+    def failure(self) -> Failure | None:
+        """Return what failed first, as far as this process can tell."""
+        failures = [f for f in (c.failure for c in self.children) if f is not None]
+        failures += [f for f in [self.local.failure(), *map(self._silence, self.children)] if f]
+        return failures[0] if failures else None
+
+    def _silence(self, child: Child) -> Failure | None:
+        if child.is_done or time.monotonic() - child.heard_at < self.graph.hang_s + 1:
+            return None
+        return Failure(f"node {', '.join(child.names)} hangs: its process does not answer", 6)
+
+    def drain(self) -> None:
+        self.local.control.drain.set()
+        for child in self.children:
+            child.drain()
+
+    def stop(self) -> None:
+        self.local.control.stop.set()
+        for child in self.children:
+            child.stop()
+
+    def end(self) -> list[str]:
+        """Stop what still runs; return the names of local nodes that cannot be stopped."""
+        deadline = time.monotonic() + STOP_S
+        stuck = self.local.join(STOP_S)
+        for child in self.children:
+            child.end(max(0.1, deadline - time.monotonic()))
+        return stuck
+
+
+def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
+    """Run a graph to its end and write its run folder.
+
+    The first Ctrl-C lets the sources end, so that all outputs are finished; the second stops at once.
+
+    Args:
+        out: the run folder, made if need be.
+        on_status: called about every 50 ms with the numbers of all nodes and the seconds since the start.
+
+    Raises:
+        ConfigError: the run folder cannot be written.
+        NodeError: a process group did not start.
+    """
+    _prepare(graph, out)
+    secret = secrets.token_hex(16)
+    with socket_folder() as folder:
+        children = []
+        try:
+            children = [
+                Child(name, graph, names, secret, folder, out) for name, names in _groups(graph)
+            ]
+            local = Group(graph, [n for n in graph.nodes if n not in graph.place], secret)
+            this = _Run(graph, out, local, children)
+            _start(this, folder)
+            failure, interrupted = _watch(this, on_status)
+        finally:
+            for child in children:
+                child.end(0.1)
+        report = write_report(
+            graph, out, this.snapshot(), time.monotonic() - this.started, failure, interrupted
+        )
+    return RunResult(out, report, failure)
+
+
+def _prepare(graph: Graph, out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_resolved(graph, out)
+    except OSError as error:
+        raise ConfigError(f"cannot write the run folder {out}: {error.strerror}") from error
+
+
+def _groups(graph: Graph) -> list[tuple[str, list[str]]]:
+    names = dict.fromkeys(graph.place.values())
+    return [(group, [n for n in graph.nodes if graph.place.get(n) == group]) for group in names]
+
+
+def _start(this: _Run, folder: Path) -> None:
+    endpoints = this.local.bind(folder)
+    for child in this.children:
+        endpoints |= child.wait_ready()
+    this.started = time.monotonic()
+    for child in this.children:
+        child.start(endpoints)
+    this.local.start(endpoints, this.out)
+
+
+def _watch(this: _Run, on_status: Status | None) -> tuple[Failure | None, bool]:
+    """Watch the run until it ends; return what failed, and whether the user interrupted it."""
+    failure, drain_until = None, None
+    while this.is_running:
+        try:
+            failure = this.failure()
+            if failure or (drain_until and time.monotonic() > drain_until):
+                break
+            if on_status:
+                on_status(this.snapshot(), time.monotonic() - this.started)
+            this.local.control.stop.wait(WATCH_S)
+        except KeyboardInterrupt:
+            if drain_until:
+                break
+            drain_until = time.monotonic() + DRAIN_S
+            this.drain()
+    failure = failure or this.failure()
+    if failure or drain_until:
+        this.stop()
+    this.end()
+    return failure or this.failure(), drain_until is not None
+
+
+def run_node(
+    node: Node,
+    messages: Iterable[Message | Mapping[str, Message]],
+    out: Path = Path(),
+    **resources: Any,
+) -> Iterator[Any]:
+    """Run one node over a list of inputs, without an engine: for tests and for scripts.
+
+    Args:
+        messages: for each call of `process` its only input, or a mapping of port -> message.
+        resources: fields of `Resources`.
+
+    Yields:
+        What the node yields: messages, `Skip`, `Gap`.
+    """
+    node.open(Resources(out=out, **resources))
+    try:
+        streams = {}
+        for message in messages:
+            inputs = message if isinstance(message, Mapping) else None
+            yield from (node.process(**inputs) if inputs else node.process(message)) or ()
+            streams.update({m.stream: None for m in (inputs or {"": message}).values()})  # type: ignore[union-attr]
+        for stream in streams:
+            yield from node.flush(stream)
+    finally:
+        node.close()

@@ -1,0 +1,261 @@
+"""The ZeroMQ carrier of links: references within a process, multipart messages between processes.
+
+Each node owns one ROUTER (`Outlets`), bound once for its own process and once for the others; each
+link has a DEALER (`Inlet`) at its consumer, which connects and speaks first. The routing id of the
+DEALER is the name of the link. A message on the socket is one byte that says what it is, and:
+
+    H hello    msgpack of `Hello`: who asks, for which link of which run
+    W welcome  nothing
+    R refused  the reason
+    C credit   a number
+    D data     an item as wire parts (pipeline/messages.py)
+    T token    a number under which `Loans` holds (link number, item): the same process
+    B bye      nothing: the consumer has all it wants
+"""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import zmq
+
+from pipeline.graph import Edge
+from pipeline.links import LinkError, Receiver, Sender
+from pipeline.messages import Item, Message, WireError, decode, encode
+from pipeline.polling import Context
+
+MAX_MESSAGE_BYTES = 512 * 2**20
+ZERO_COPY_BYTES = 64 * 1024  # below this a copy is cheaper than its book-keeping
+
+
+class Hello(msgspec.Struct, forbid_unknown_fields=True):
+    """What a consumer says first: the secret of the run, which also stands for its graph, and its credit."""
+
+    run: str
+    link: str
+    credit: int
+
+
+@dataclass
+class Loans:
+    """Items on their way within one process: they travel by reference, their tokens over the socket."""
+
+    _items: dict[bytes, tuple[int, Item]] = field(default_factory=dict)
+    _tokens: Iterator[int] = field(default_factory=itertools.count)
+
+    def lend(self, number: int, item: Item) -> bytes:
+        """Deposit an item and return its token."""
+        token = next(self._tokens).to_bytes(8, "little")
+        self._items[token] = number, item
+        return token
+
+    def redeem(self, token: bytes) -> tuple[int, Item]:
+        """Take the item of a token."""
+        return self._items.pop(token)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What the sockets of one process share: context, run, and the endpoints of every node."""
+
+    context: Context
+    run: str
+    """A secret that peers must know."""
+    local: frozenset[str]
+    """Nodes of this process."""
+    loans: Loans = field(default_factory=Loans)
+    endpoints: dict[str, str] = field(default_factory=dict)
+    """Where each node's outputs are bound for other processes."""
+
+    @classmethod
+    def create(cls, run: str, local: Iterable[str]) -> Wiring:
+        """Return the wiring of a process that runs the nodes `local`."""
+        context: Context = zmq.Context()
+        context.set(zmq.MAX_SOCKETS, 16384)
+        return cls(context, run, frozenset(local))
+
+    def close(self) -> None:
+        """End the context; every socket must be closed."""
+        self.context.term()
+
+    def local_endpoint(self, node: str) -> str:
+        """Return where a node's outputs are bound within this process."""
+        return f"inproc://{self.run}/{node}"
+
+
+class Outlets:
+    """All output links of one node, on one ROUTER."""
+
+    def __init__(self, node: str, edges: Iterable[Edge], wiring: Wiring) -> None:
+        self.edges = {edge.name: edge for edge in edges}
+        self.senders = {name: Sender(edge.policy) for name, edge in self.edges.items()}
+        self._wiring = wiring
+        self._missing = set(self.edges)  # links whose consumer has not said hello
+        self._leaving = set(self.edges)  # links whose consumer has not said bye
+        self.socket = wiring.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 1000)
+        self.socket.setsockopt(zmq.SNDHWM, 0)  # credit bounds what is on the way
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self.socket.bind(wiring.local_endpoint(node))
+
+    def bind(self, endpoint: str) -> str:
+        """Bind for other processes too; return the endpoint with its port filled in."""
+        self.socket.bind(endpoint)
+        return str(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+    def can_offer(self, link: str, item: Item) -> bool:
+        """Say whether a link takes the item now."""
+        return self.senders[link].can_offer(item)
+
+    def offer(self, link: str, item: Item) -> None:
+        """Send an item on a link, or put it into its mailbox."""
+        self.senders[link].offer(item)
+        self._send(link)
+
+    def receive(self) -> None:
+        """Take everything that consumers have said."""
+        while True:
+            try:
+                peer, kind, *rest = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._hear(peer, kind, rest)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether every consumer has said hello."""
+        return not self._missing
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every consumer has said bye and nothing waits."""
+        return not self._leaving
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing waits for credit."""
+        return all(sender.is_drained for sender in self.senders.values())
+
+    def _hear(self, peer: bytes, kind: bytes, rest: list[bytes]) -> None:
+        link = peer.decode(errors="replace")
+        if kind == b"H" and rest:
+            self._welcome(peer, link, rest[0])
+        elif link not in self.senders or link in self._missing:
+            return  # a stranger: whoever has not said a valid hello has no say
+        elif kind == b"C" and rest:
+            self.senders[link].grant(int.from_bytes(rest[0], "little"))
+            self._send(link)
+        elif kind == b"B":
+            self._leaving.discard(link)
+
+    def _welcome(self, peer: bytes, link: str, data: bytes) -> None:
+        try:
+            hello = msgspec.msgpack.decode(data, type=Hello)
+        except msgspec.MsgspecError as error:
+            self.socket.send_multipart([peer, b"R", f"hello: {error}".encode()])
+            return
+        known = hello.link == link and link in self._missing
+        if not known or not hmac.compare_digest(hello.run, self._wiring.run):
+            self.socket.send_multipart([peer, b"R", b"this endpoint belongs to another run"])
+            return
+        self._missing.discard(link)
+        self.socket.send_multipart([peer, b"W"])
+        self.senders[link].grant(hello.credit)
+        self._send(link)
+
+    def _send(self, link: str) -> None:
+        local = self.edges[link].consumer in self._wiring.local
+        for number, item in self.senders[link].outgoing():
+            if local:
+                token = self._wiring.loans.lend(number, item)
+                self.socket.send_multipart([link.encode(), b"T", token])
+            else:
+                self._send_parts(link, encode(item, number, time.monotonic_ns()))
+
+    def _send_parts(self, link: str, parts: list[bytes | memoryview]) -> None:
+        # Messages are read-only for their whole life, so that large arrays need no copy here.
+        self.socket.send(link.encode(), zmq.SNDMORE)
+        self.socket.send(b"D", zmq.SNDMORE)
+        for index, part in enumerate(parts):
+            more = zmq.SNDMORE if index < len(parts) - 1 else 0
+            self.socket.send(part, more, copy=len(part) < ZERO_COPY_BYTES)
+
+
+class Inlet:
+    """The consumer's end of one link, on one DEALER."""
+
+    def __init__(
+        self, edge: Edge, messages: Mapping[str, type[Message]], wiring: Wiring, *, on_idle: bool
+    ) -> None:
+        self.edge = edge
+        self.receiver = Receiver(1 if on_idle else edge.window, on_idle=on_idle)
+        self._messages = messages
+        self._wiring = wiring
+        self.is_welcome = False
+        self.socket = wiring.context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 1000)
+        self.socket.setsockopt(zmq.SNDHWM, 0)
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self.socket.setsockopt(zmq.ROUTING_ID, edge.name.encode())
+
+    def connect(self) -> None:
+        """Connect to the producer and say hello."""
+        producer = self.edge.producer
+        self.socket.connect(
+            self._wiring.local_endpoint(producer)
+            if producer in self._wiring.local
+            else self._wiring.endpoints[producer]
+        )
+        credit = self.receiver.credit_due(idle=not self.receiver.on_idle)
+        hello = Hello(self._wiring.run, self.edge.name, credit)
+        self.socket.send_multipart([b"H", msgspec.msgpack.encode(hello)])
+
+    def receive(self) -> None:
+        """Take everything that the producer has sent into the receiver's queue.
+
+        Raises:
+            LinkError: the producer refused, or broke the protocol.
+        """
+        while True:
+            try:
+                kind, *parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._hear(kind.bytes, parts)
+
+    def grant(self, *, idle: bool, held: int) -> None:
+        """Send the credit that is due; `held` items of this link wait in a join."""
+        credit = self.receiver.credit_due(idle=idle, held=held)
+        if credit:
+            self.socket.send_multipart([b"C", credit.to_bytes(4, "little")])
+
+    def leave(self) -> None:
+        """Say bye: all streams have ended."""
+        self.socket.send(b"B")
+
+    def _hear(self, kind: bytes, parts: list[zmq.Frame]) -> None:
+        if kind == b"W":
+            self.is_welcome = True
+        elif kind == b"T":
+            self.receiver.accept(*self._wiring.loans.redeem(parts[0].bytes))
+        elif kind == b"D":
+            self._accept_parts(parts)
+        elif kind == b"R":
+            raise LinkError(f"{self.edge.name} was refused: {parts[0].bytes.decode()}")
+        else:
+            raise LinkError(f"{self.edge.name}: unknown message {kind!r}")
+
+    def _accept_parts(self, parts: list[zmq.Frame]) -> None:
+        try:
+            item, number = decode([part.buffer for part in parts], self._messages)
+        except WireError as error:
+            raise LinkError(f"{self.edge.name}: {error}") from error
+        self.receiver.accept(number, item)

@@ -1,0 +1,187 @@
+"""Small nodes for tests of the engine, used in graphs as `toys:Count` and so on."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+
+from pipeline.messages import Array, Message
+from pipeline.node import Gap, Node, Notice, Output, Resources, Skip, Source, TruncatedError, Unreadable
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Number(Message):
+    """A number with a payload that can be checked."""
+
+    value: int
+    payload: Annotated[np.ndarray, Array("uint8", "H W")]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Total(Message):
+    """The sum of a stream so far."""
+
+    total: int
+
+
+class Count(Source):
+    """Counts from 0."""
+
+    @dataclass(frozen=True)
+    class Params:
+        count: Annotated[int, "how many numbers"] = 10
+        step: Annotated[int, "difference of two seqs"] = 1
+        rows: Annotated[int, "height of the payload"] = 1
+        interval_ms: Annotated[int, "time between two stamps"] = 10
+        live: Annotated[bool, "behave like a camera"] = False
+        unreadable: Annotated[int, "this number cannot be decoded"] = -1
+        truncated: Annotated[int, "the recording is cut before this number"] = -1
+
+    outputs = {"number": Output(Number)}
+
+    @property
+    def live(self) -> bool:  # type: ignore[override]
+        return self.params.live
+
+    def length(self) -> int:
+        return self.params.count
+
+    def produce(self) -> Iterator[Number | Unreadable]:
+        p = self.params
+        for value in range(p.count):
+            seq, stamp_ns = value * p.step, value * p.interval_ms * 1_000_000
+            if value == p.truncated:
+                raise TruncatedError(f"{value} of {p.count} numbers")
+            if value == p.unreadable:
+                yield Unreadable(seq, stamp_ns, "damaged")
+                continue
+            payload = np.full((p.rows, 64), value % 251, np.uint8)
+            yield Number(
+                stream=self.resources.node, seq=seq, stamp_ns=stamp_ns, value=value, payload=payload
+            )
+
+
+class Relay(Node):
+    """Passes numbers on, and misbehaves on demand."""
+
+    @dataclass(frozen=True)
+    class Params:
+        delay_ms: Annotated[float, "time that each number takes"] = 0.0
+        jitter_ms: Annotated[float, "random time on top"] = 0.0
+        raise_at: Annotated[int, "raise at this number"] = -1
+        hang_at: Annotated[int, "sleep for a minute at this number"] = -1
+        skip_every: Annotated[int, "give no result for each n-th number"] = 0
+        break_at: Annotated[int, "declare a gap at this number"] = -1
+        contract: Annotated[str, "a way to break the contract"] = ""
+
+    outputs = {"number": Output(Number)}
+    stateless = True
+
+    def process(self, number: Number) -> Iterator[Any]:
+        p = self.params
+        time.sleep((p.delay_ms + random.random() * p.jitter_ms) / 1e3)  # noqa: S311
+        if number.value == p.raise_at:
+            raise ValueError("three is not a number I like")
+        if number.value == p.hang_at:
+            time.sleep(60)
+        if p.contract:
+            yield from self.break_contract(number)
+        elif p.skip_every and number.value % p.skip_every == 0:
+            yield Skip("every so often")
+        elif number.value == p.break_at:
+            yield Gap("changed")
+        else:
+            yield number
+
+    def process_batch(self, messages: Sequence[Number]) -> Iterator[Any]:
+        for number in messages:
+            yield from self.process(number)
+        if self.params.contract == "batch":
+            yield messages[0]
+
+    def break_contract(self, number: Number) -> Iterator[Any]:
+        if self.params.contract == "twice":
+            yield number
+            yield number
+        if self.params.contract == "type":
+            yield Total(stream=number.stream, seq=number.seq, stamp_ns=0, total=1)
+        if self.params.contract == "key":
+            yield Number(stream=number.stream, seq=99, stamp_ns=0, value=0, payload=number.payload)
+        if self.params.contract == "batch":
+            yield number
+
+
+class Difference(Node):
+    """Has no result for the first number, like a matcher."""
+
+    outputs = {"number": Output(Number)}
+
+    def open(self, resources: Resources) -> None:
+        super().open(resources)
+        self.seen: set[str] = set()
+
+    def process(self, number: Number) -> Iterator[Number | Skip]:
+        yield number if number.stream in self.seen else Skip("first")
+        self.seen.add(number.stream)
+
+
+class Sum(Node):
+    """Has a sparse output: the total, at the end of each stream."""
+
+    outputs = {"total": Output(Total, dense=False)}
+
+    def open(self, resources: Resources) -> None:
+        super().open(resources)
+        self.totals: dict[str, int] = {}
+
+    def process(self, number: Number) -> Iterator[Total]:
+        self.totals[number.stream] = self.totals.get(number.stream, 0) + number.value
+        yield from ()
+
+    def flush(self, stream: str) -> Iterator[Total]:
+        yield Total(stream=stream, seq=0, stamp_ns=0, total=self.totals.get(stream, 0))
+
+
+class Collect(Node):
+    """Writes a line for all that arrives into NODE.txt of the run folder."""
+
+    @dataclass(frozen=True)
+    class Params:
+        delay_ms: Annotated[float, "time that each set takes"] = 0.0
+
+    def open(self, resources: Resources) -> None:
+        super().open(resources)
+        self.file = (resources.out / f"{resources.node}.txt").open("w")
+
+    def process(
+        self, number: Number | None = None, other: Number | None = None, total: Total | None = None
+    ) -> None:
+        time.sleep(self.params.delay_ms / 1e3)
+        for port, message in (("number", number), ("other", other)):
+            if message is not None:
+                assert (message.payload == message.value % 251).all()
+                self.file.write(f"{port} {message.stream} {message.seq} {message.value}\n")
+        if total is not None:
+            self.file.write(f"total {total.stream} {total.total}\n")
+        if number is not None and other is not None:
+            assert number.seq == other.seq
+
+    def notice(self, port: str, notice: Notice) -> None:
+        reason = notice.reason
+        self.file.write(f"{port} {notice.stream} {notice.seq} {notice.kind} {notice.count} {reason}\n")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Unopenable(Node):
+    """Fails where a node that cannot find its model fails."""
+
+    def open(self, resources: Resources) -> None:
+        raise RuntimeError("no model")
+
+    def process(self, number: Number) -> None:
+        return None

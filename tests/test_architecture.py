@@ -1,0 +1,77 @@
+"""The layers of the project: who may import what. See the table; a breach names file, line and rule."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STDLIB = set(sys.stdlib_module_names)
+ENGINE_ONLY = {"threading", "multiprocessing", "socket", "subprocess"}
+VISION = {"numpy", "scipy", "cv2", "nodes.vision"}
+PLUGIN = {"numpy", "cv2", "nodes.vision", "nodes.networks", "pipeline.registry", "pipeline.errors"}
+PLUGIN_FOLDERS = ("sources", "detectors", "matchers", "estimators", "writers", "viewers")
+
+# (files, what they may import beside the standard library, standard modules that they may not);
+# the first line that fits counts. "." stands for the file's own plug-in folder.
+RULES: list[tuple[str, set[str], set[str]]] = [
+    ("pipeline/transport.py", {"numpy", "msgspec", "pipeline", "zmq"}, set()),
+    ("pipeline/polling.py", {"zmq"}, set()),
+    ("pipeline/config.py", {"numpy", "msgspec", "pipeline", "pydantic", "yaml"}, set()),
+    ("pipeline/strict_yaml.py", {"pipeline", "yaml"}, set()),
+    ("pipeline/cli.py", {"pipeline", "typer", "rich"}, set()),
+    ("pipeline/*.py", {"numpy", "msgspec", "pipeline"}, set()),
+    ("nodes/__init__.py", {"pipeline.registry"}, set()),
+    ("nodes/messages.py", {"numpy", "pipeline.messages", "nodes.vision.camera"}, ENGINE_ONLY),
+    ("nodes/commands/*.py", {"numpy", "typer", "rich", "matplotlib", "nodes", "pipeline"}, set()),
+    ("nodes/sources/calibration.py", PLUGIN | {".", "yaml"}, set()),
+    *((f"nodes/{f}/*.py", PLUGIN | {"."}, set()) for f in PLUGIN_FOLDERS),
+    ("nodes/vision/robust.py", VISION | {"poselib"}, ENGINE_ONLY),
+    ("nodes/vision/*.py", VISION, ENGINE_ONLY),
+    (
+        "nodes/*.py",
+        {"numpy", "nodes.messages", "nodes.vision", "pipeline.node", "pipeline.errors"}
+        | {f"nodes.{folder}" for folder in PLUGIN_FOLDERS},
+        ENGINE_ONLY,
+    ),
+]
+
+
+def modules(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, module) of every import of a file, also of those inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.module or "."
+
+
+def is_allowed(module: str, allowed: set[str], path: Path) -> bool:
+    own = "." in allowed and module.startswith(f"nodes.{path.parent.name}")
+    return own or any(module == a or module.startswith(a + ".") for a in allowed)
+
+
+def breaches(name: str, path: Path) -> Iterator[str]:
+    pattern, allowed, forbidden = next(r for r in RULES if Path(name).match(r[0]))
+    for line, module in modules(path):
+        top = module.split(".")[0]
+        standard = top in STDLIB and top not in forbidden
+        if not standard and not is_allowed(module, allowed, path):
+            yield f"{name}:{line} imports {module}: {pattern} may import {sorted(allowed)}"
+
+
+FILES = sorted(p.relative_to(ROOT) for d in ("pipeline", "nodes") for p in (ROOT / d).rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", FILES, ids=str)
+def test_every_file_imports_only_what_its_layer_may(name: Path) -> None:
+    assert not list(breaches(str(name), ROOT / name))
+
+
+def test_a_breach_is_found_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "pose.py"
+    file.write_text("import numpy\nimport zmq\n")
+    (found,) = breaches("nodes/pose.py", file)
+    assert found.startswith("nodes/pose.py:2 imports zmq")
