@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pipeline.graph import NodeSpec
 from pipeline.join import End, Miss, Work
@@ -41,7 +41,9 @@ class Calls:
         self.node = node
         self._port = port
         self._passes_misses = passes_misses
-        self._output_of = {out.message: name for name, out in spec.node_class.outputs.items()}
+        self._output_of: dict[type, str] = {
+            out.message: name for name, out in spec.node_class.outputs.items()
+        }
         self._dense = [name for name, out in spec.node_class.outputs.items() if out.dense]
 
     def job(self, step: list[Work] | Miss | End) -> tuple[Place, Callable[[], Iterable[Result]]]:
@@ -85,7 +87,7 @@ class Calls:
         yield Settled(self._port or next(iter(work.inputs))), key
 
     def _output_for(self, result: object) -> str:
-        output = self._output_of.get(type(result))  # type: ignore[call-overload]
+        output = self._output_of.get(type(result))
         if output is None:
             raise ContractError(
                 f"process gave {type(result).__name__}, which is none of its outputs"
@@ -95,8 +97,8 @@ class Calls:
     def _miss(self, miss: Miss) -> Iterator[Result]:
         item = miss.item
         notice = Notice(
-            item.kind.value, item.stream, item.seq, item.stamp_ns, item.reason, item.count
-        )  # type: ignore[arg-type]
+            cast(Any, item.kind.value), item.stream, item.seq, item.stamp_ns, item.reason, item.count
+        )
         self.node.notice(miss.port, notice)
         if self._passes_misses:
             for output in self._dense:

@@ -59,9 +59,10 @@ def _settings(params: type, indent: str = "  ") -> Iterator[str]:
         text = next((m for m in metadata if isinstance(m, str)), "")
         if field.name != "options":
             yield f"{indent}{field.name} = {_default(field)}    {text} [{_type(hint)}]"
-        for name in registry.names() if registry else ():
-            yield f"{indent}  {name}:"
-            yield from _settings(registry.load(name).Options, indent + "    ")
+        if registry is not None:
+            for name in registry.names():
+                yield f"{indent}  {name}:"
+                yield from _settings(registry.load(name).Options, indent + "    ")
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -35,7 +35,8 @@ class SourceLoop(Loop):
         reader.start()
         while not self._has_ended or self._outbox:
             moved = self._send_outbox() | self._post_next()
-            self._poll(0 if moved else POLL_MS)
+            if not moved:
+                self._poll(POLL_MS)
         reader.join()
 
     def _end_work(self) -> None:

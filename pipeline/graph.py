@@ -1,26 +1,29 @@
-"""A validated graph of nodes: what runs, what is linked to what, and how many messages a link may hold."""
+"""A checked graph of nodes: what runs, what is linked to what, and how much a link may hold."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.node import Node
+from pipeline.node import Node, Source
 
 DEFAULT_WINDOW = 4
+MAX_BATCH = 1024
+
+NodeClass = type[Node]
 
 
 class Policy(enum.StrEnum):
-    """What a link does when its consumer has no time: wait, or keep the newest and count the rest."""
+    """What a link does when its consumer has no time: wait, or keep the newest."""
 
     LOSSLESS = "lossless"
     LATEST = "latest"
 
 
 class JoinRule(enum.StrEnum):
-    """How several inputs meet: all of one key; complete sets, newest wins; or each message alone."""
+    """How several inputs meet: all of one key; complete sets, newest wins; each message alone."""
 
     EXACT = "exact"
     LATEST = "latest"
@@ -34,10 +37,16 @@ class Batch:
     size: int = 1
     wait_ms: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MAX_BATCH:
+            raise ValueError(f"size must be 1 to {MAX_BATCH}, not {self.size}")
+        if self.wait_ms < 0:
+            raise ValueError(f"wait_ms must be 0 or more, not {self.wait_ms:g}")
+
 
 @dataclass(frozen=True)
 class InputRef:
-    """One line of a node's `inputs`: an output of another node, and the policy asked for (None: by source)."""
+    """One link that a node's `inputs` name; a policy of None goes by the source."""
 
     node: str
     output: str
@@ -50,7 +59,7 @@ class NodeSpec:
 
     name: str
     type: str
-    node_class: type[Node]
+    node_class: NodeClass
     params: Any
     inputs: Mapping[str, tuple[InputRef, ...]] = field(default_factory=dict)
     join: JoinRule = JoinRule.EXACT
@@ -58,6 +67,23 @@ class NodeSpec:
     workers: int = 1
     pace: str | float = "fastest"
     """Sources only: "fastest", "recorded", or a rate in Hz. The last two make a source live."""
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the node starts a stream."""
+        return issubclass(self.node_class, Source)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether several inputs meet by (stream, seq)."""
+        return len(self.inputs) > 1 and self.join is not JoinRule.NONE
+
+    @property
+    def refs(self) -> Iterator[tuple[str, int, InputRef]]:
+        """Yield (input, index, link) for all that the node takes."""
+        for port, refs in self.inputs.items():
+            for index, ref in enumerate(refs):
+                yield port, index, ref
 
 
 @dataclass(frozen=True)

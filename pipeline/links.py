@@ -150,11 +150,13 @@ class Receiver:
     def credit_due(self, *, idle: bool, held: int = 0) -> int:
         """Return the credit to grant now, and note it as granted.
 
-        A busy consumer grants in portions of half a window, which spares most of the messages.
-        `held` items have been taken but still occupy the window: they wait in a join.
+        It is granted in portions of half a window, which spares most of the messages, unless the
+        producer has none left. `held` items have been taken but still occupy the window: they wait
+        in a join.
         """
         due = self.window - self._outstanding - self._queued - held
-        if due <= 0 or (not idle and (self.on_idle or due < (self.window + 1) // 2)):
+        is_worth_it = self._outstanding == 0 or due >= (self.window + 1) // 2
+        if due <= 0 or not is_worth_it or (self.on_idle and not idle):
             return 0
         self._outstanding += due
         return due

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.graph import Graph, NodeSpec
 from pipeline.messages import Item, Kind
@@ -15,7 +16,7 @@ from pipeline.stats import NodeStats
 from pipeline.transport import Outlets, Wiring
 from pipeline.work import Place, Watch, WorkError, run_watched
 
-POLL_MS = 100  # how often an idle thread looks whether it should stop
+POLL_MS = 200  # how often an idle thread looks whether it should stop
 
 
 class StoppedError(Exception):
@@ -106,10 +107,10 @@ class Loop:
     def _end_work(self) -> None:
         """Let go of worker threads."""
 
-    def _watched(self, doing: str, call: Callable[[], None]) -> None:
-        run_watched(self.watch, Place(doing), lambda: (call(), ())[1])
+    def _watched(self, doing: str, call: Callable[[], Any]) -> None:
+        run_watched(self.watch, Place(doing), lambda: call() or ())
 
-    def _poll(self, timeout_ms: float) -> None:
+    def _poll(self, timeout_ms: int) -> None:
         """Hear what the sockets have to say, waiting at most `timeout_ms` for it."""
         if self._control.stop.is_set():
             raise StoppedError

@@ -15,8 +15,7 @@ from __future__ import annotations
 import enum
 import math
 import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -95,8 +94,7 @@ def _show(value: object) -> str:
     return type(value).__name__
 
 
-@cache
-def array_fields(message: type[Message]) -> dict[str, tuple[Array, bool]]:
+def _find_array_fields(message: type) -> dict[str, tuple[Array, bool]]:
     """Return the array fields of a message type: name -> (declaration, whether it may be None)."""
     found = {}
     for name, hint in get_type_hints(message, include_extras=True).items():
@@ -111,14 +109,18 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
     return tuple(hint.__metadata__) if get_origin(hint) is Annotated else ()
 
 
-@cache
-def _scalars(message: type[Message]) -> type[msgspec.Struct]:
+def _make_scalars(message: type) -> type[msgspec.Struct]:
     """Return a strict structure of the fields of a message type that are not arrays."""
     hints = get_type_hints(message)
     names = [f.name for f in fields(message) if f.name not in array_fields(message)]
     return msgspec.defstruct(
         message.__name__, [(name, hints[name]) for name in names], forbid_unknown_fields=True
     )
+
+
+# Both are asked for every message; a name for the plain call keeps the cache's own type out of sight.
+array_fields: Callable[[type], dict[str, tuple[Array, bool]]] = cache(_find_array_fields)
+_scalars: Callable[[type], type[msgspec.Struct]] = cache(_make_scalars)
 
 
 class Kind(enum.StrEnum):
@@ -213,7 +215,7 @@ def encode(item: Item, link_seq: int, sent_ns: int) -> list[bytes | memoryview]:
             if array is not None:
                 contiguous = np.ascontiguousarray(array)
                 header.parts.append((name, str(array.dtype), list(array.shape)))
-                buffers.append(memoryview(contiguous).cast("B") if contiguous.size else b"")
+                buffers.append(contiguous.data.cast("B") if contiguous.size else b"")
     encoded = _encode_header(header)
     if len(encoded) > MAX_HEADER_BYTES:
         raise WireError(f"header of {len(encoded)} bytes exceeds {MAX_HEADER_BYTES}")
@@ -265,9 +267,7 @@ def _decode_message(
             )
         values[name] = np.frombuffer(buffer, dtype).reshape(shape)
     try:
-        scalars = typing.cast(
-            msgspec.Struct, msgspec.msgpack.decode(header.fields, type=_scalars(message))
-        )
+        scalars = msgspec.msgpack.decode(header.fields, type=_scalars(message))
         values |= {n: getattr(scalars, n) for n in scalars.__struct_fields__}
         return message(**values)
     except (msgspec.MsgspecError, ValueError, UnicodeDecodeError) as error:

@@ -78,10 +78,11 @@ class TruncatedError(Exception):
 class Notice:
     """What the engine tells a node about keys that bring no message.
 
-    `seq` is the first key concerned and `count` the number of keys.
+    A "skip" or "break" was yielded by a node, an "error" is an input that could not be decoded, and
+    a "gap" are `count` keys, from `seq` on, that were dropped on the way.
     """
 
-    kind: Literal["skip", "error", "gap"]
+    kind: Literal["skip", "error", "break", "gap"]
     stream: str
     seq: int
     stamp_ns: int

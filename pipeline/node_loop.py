@@ -5,6 +5,7 @@ poll sockets -> inlets -> join -> steps -> executor (the node's code) -> outbox 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -36,8 +37,8 @@ class NodeLoop(Loop):
         self._waits_for_batch = not any(edge.policy is Policy.LATEST for edge in graph.edges)
         self._steps: deque[list[Work] | Miss | End] = deque()
         self._open_streams = {stream for edge in edges for stream in edge.streams}
-        if self._is_joined:
-            self._open_streams &= set.intersection(*self._streams_of_ports(edges).values())
+        if isinstance(self._join, ExactJoin):
+            self._open_streams = set(self._join.streams)
         answers_all = self._is_joined or len(spec.inputs) == 1
         self._calls = Calls(spec, self.node, port=self._port, passes_misses=answers_all)
         self._inlets = [self._make_inlet(edge, ports[edge.input].message, wiring) for edge in edges]
@@ -91,20 +92,21 @@ class NodeLoop(Loop):
             moved = True
         moved |= self._take_items()
         moved |= self._start_work()
-        self._grant_credit(waits=not moved)
-        self.stats.queued = sum(len(inlet.receiver.queue) for inlet in self._inlets)
-        self._poll(0 if moved else self._patience_ms())
+        self._grant_credit()
+        if not moved:
+            self.stats.queued = sum(len(inlet.receiver.queue) for inlet in self._inlets)
+            self._poll(self._patience_ms())
 
-    def _grant_credit(self, *, waits: bool) -> None:
-        has_time = self._executor.has_room and not self._steps and not self._outbox
+    def _grant_credit(self) -> None:
+        idle = self._executor.has_room and not self._steps and not self._outbox
         for inlet in self._inlets:
-            idle = has_time if inlet.receiver.on_idle else waits
             inlet.grant(idle=idle, held=self._join.held[inlet.edge.name])
 
-    def _patience_ms(self) -> float:
+    def _patience_ms(self) -> int:
         if self._batch_closes_at is None:
             return POLL_MS
-        return min(POLL_MS, max(0.0, (self._batch_closes_at - time.monotonic()) * 1e3))
+        left_ms = math.ceil((self._batch_closes_at - time.monotonic()) * 1e3)
+        return min(POLL_MS, max(0, left_ms))
 
     # ------------------------------------------------------------------ items in
 

@@ -22,7 +22,7 @@ class Switchboard:
         self._poller.register(socket, zmq.POLLIN)
         self._handlers[socket] = handler
 
-    def poll(self, timeout_ms: float) -> None:
+    def poll(self, timeout_ms: int) -> None:
         """Wait at most `timeout_ms` for any socket, and serve all that are ready."""
         for socket, _ in self._poller.poll(timeout_ms):
             self._handlers[socket]()

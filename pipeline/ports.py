@@ -3,7 +3,6 @@
 import inspect
 import types
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pipeline.node import Message, Node
@@ -17,7 +16,6 @@ class Port:
     optional: bool
 
 
-@cache
 def input_ports(node_class: type[Node]) -> dict[str, Port]:
     """Return the input ports of a node type by name, in the order of `process`.
 

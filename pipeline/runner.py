@@ -188,11 +188,14 @@ def run_node(
     """
     node.open(Resources(out=out, **resources))
     try:
-        streams = {}
+        streams: dict[str, None] = {}
         for message in messages:
-            inputs = message if isinstance(message, Mapping) else None
-            yield from (node.process(**inputs) if inputs else node.process(message)) or ()
-            streams.update({m.stream: None for m in (inputs or {"": message}).values()})  # type: ignore[union-attr]
+            if isinstance(message, Message):
+                streams[message.stream] = None
+                yield from node.process(message) or ()
+            else:
+                streams.update({m.stream: None for m in message.values()})
+                yield from node.process(**message) or ()
         for stream in streams:
             yield from node.flush(stream)
     finally:

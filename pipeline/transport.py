@@ -173,11 +173,16 @@ class Outlets:
     def _send(self, link: str) -> None:
         local = self.edges[link].consumer in self._wiring.local
         for number, item in self.senders[link].outgoing():
-            if local:
-                token = self._wiring.loans.lend(number, item)
-                self.socket.send_multipart([link.encode(), b"T", token])
-            else:
-                self._send_parts(link, encode(item, number, time.monotonic_ns()))
+            try:
+                if local:
+                    token = self._wiring.loans.lend(number, item)
+                    self.socket.send_multipart([link.encode(), b"T", token])
+                else:
+                    self._send_parts(link, encode(item, number, time.monotonic_ns()))
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
+                return  # the consumer is gone; whoever watches it knows why and ends the run
 
     def _send_parts(self, link: str, parts: list[bytes | memoryview]) -> None:
         # Messages are read-only for their whole life, so that large arrays need no copy here.

@@ -153,15 +153,24 @@ def test_credit_on_idle_is_granted_only_to_an_idle_consumer() -> None:
     assert receiver.credit_due(idle=True) == 0
 
 
-def test_a_busy_consumer_grants_in_portions_of_half_a_window() -> None:
+def test_credit_is_granted_in_portions_of_half_a_window() -> None:
     receiver = Receiver(4, on_idle=False)
     assert receiver.credit_due(idle=True) == 4
     for number in range(3):
         receiver.accept(number, item(number))
     receiver.take()
-    assert receiver.credit_due(idle=False) == 0
+    assert receiver.credit_due(idle=True) == 0
     receiver.take()
     assert receiver.credit_due(idle=False) == 2
+
+
+def test_a_producer_without_credit_gets_what_little_there_is() -> None:
+    receiver = Receiver(4, on_idle=False)
+    receiver.credit_due(idle=True)
+    for number in range(4):
+        receiver.accept(number, item(number))
+    receiver.take()
+    assert receiver.credit_due(idle=False) == 1
 
 
 def test_items_that_wait_in_a_join_occupy_the_window() -> None:

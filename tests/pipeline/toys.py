@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import numpy as np
 
 from pipeline.messages import Array, Message
-from pipeline.node import Gap, Node, Notice, Output, Resources, Skip, Source, TruncatedError, Unreadable
+from pipeline.node import (
+    Gap,
+    Node,
+    Notice,
+    Output,
+    Resources,
+    Skip,
+    Source,
+    TruncatedError,
+    Unreadable,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,7 +46,9 @@ class Count(Source):
         step: Annotated[int, "difference of two seqs"] = 1
         rows: Annotated[int, "height of the payload"] = 1
         interval_ms: Annotated[int, "time between two stamps"] = 10
-        live: Annotated[bool, "behave like a camera"] = False
+        live: Annotated[
+            bool, "behave like a camera: a number each interval, stamped as it comes"
+        ] = False
         unreadable: Annotated[int, "this number cannot be decoded"] = -1
         truncated: Annotated[int, "the recording is cut before this number"] = -1
 
@@ -50,9 +62,12 @@ class Count(Source):
         return self.params.count
 
     def produce(self) -> Iterator[Number | Unreadable]:
-        p = self.params
+        p, started = self.params, time.monotonic()
         for value in range(p.count):
             seq, stamp_ns = value * p.step, value * p.interval_ms * 1_000_000
+            if p.live:
+                time.sleep(max(0.0, started + value * p.interval_ms / 1e3 - time.monotonic()))
+                stamp_ns = time.monotonic_ns()
             if value == p.truncated:
                 raise TruncatedError(f"{value} of {p.count} numbers")
             if value == p.unreadable:
@@ -151,6 +166,7 @@ class Collect(Node):
     @dataclass(frozen=True)
     class Params:
         delay_ms: Annotated[float, "time that each set takes"] = 0.0
+        ages: Annotated[bool, "write the age of live numbers in ms"] = False
 
     def open(self, resources: Resources) -> None:
         super().open(resources)
@@ -163,7 +179,12 @@ class Collect(Node):
         for port, message in (("number", number), ("other", other)):
             if message is not None:
                 assert (message.payload == message.value % 251).all()
-                self.file.write(f"{port} {message.stream} {message.seq} {message.value}\n")
+                age = (
+                    f" {(time.monotonic_ns() - message.stamp_ns) / 1e6:.1f}"
+                    if self.params.ages
+                    else ""
+                )
+                self.file.write(f"{port} {message.stream} {message.seq} {message.value}{age}\n")
         if total is not None:
             self.file.write(f"total {total.stream} {total.total}\n")
         if number is not None and other is not None:
@@ -171,7 +192,9 @@ class Collect(Node):
 
     def notice(self, port: str, notice: Notice) -> None:
         reason = notice.reason
-        self.file.write(f"{port} {notice.stream} {notice.seq} {notice.kind} {notice.count} {reason}\n")
+        self.file.write(
+            f"{port} {notice.stream} {notice.seq} {notice.kind} {notice.count} {reason}\n"
+        )
 
     def close(self) -> None:
         self.file.close()
