@@ -1,0 +1,1 @@
+"""Commands that need vision, found by the command line through entry points."""
