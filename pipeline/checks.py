@@ -185,7 +185,7 @@ def _check_join(spec: NodeSpec, flow: Flow) -> Iterator[Breach]:
                     f"so that join: {spec.join} would wait for ever. Write join: none"
                 ),
             )
-    if not flow.streams[spec.name]:
+    if not flow.streams[spec.name] and all(map(flow.arriving, spec.inputs.values())):
         carried = [f"{p} brings {_list(flow, refs)}" for p, refs in spec.inputs.items()]
         yield (
             ("nodes", spec.name, "inputs"),
@@ -195,4 +195,4 @@ def _check_join(spec: NodeSpec, flow: Flow) -> Iterator[Breach]:
 
 def _list(flow: Flow, refs: Sequence[InputRef]) -> str:
     arriving = flow.arriving(refs)
-    return " and ".join(stream for stream in flow.order if stream in arriving) or "nothing"
+    return " and ".join(stream for stream in flow.order if stream in arriving)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -80,7 +81,9 @@ def _read_file(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
         return content.decode() if len(content) <= MAX_BYTES else content.decode(errors="replace")
     except FileNotFoundError as error:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], 1)
+        near = difflib.get_close_matches(
+            path.name, [p.name for p in path.parent.glob("*.y*ml")], 1, 0.75
+        )
         hint = f". Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"{path}: no such file{hint}") from error
     except OSError as error:
@@ -98,13 +101,13 @@ class _Settings:
 
     def check(self, cls: Any, value: Any, path: KeyPath) -> Any:
         """Return an instance of `cls` made of plain data, or None if that is impossible."""
-        known: set[str | int] = set()
-        made, faulty = self._try(cls, value, path, known)
-        while faulty and isinstance(value, Mapping):
-            # A range is only checked where all types are right: try again without what is wrong.
-            known |= faulty
-            value = {key: inner for key, inner in value.items() if key not in known}
+        made, faulty = self._try(cls, value, path, set())
+        known = set(faulty)
+        while faulty:
+            # Ranges are only checked where all types are right: try again without what is wrong.
+            value = _without(value, known)
             _, faulty = self._try(cls, value, path, known)
+            known |= faulty
         return made
 
     def check_with_plugins(self, cls: Any, value: Any, path: KeyPath) -> Any:
@@ -127,8 +130,8 @@ class _Settings:
         return None if settings is None else self._replace(cls, settings, found, path)
 
     def _try(
-        self, cls: Any, value: Any, path: KeyPath, known: set[str | int]
-    ) -> tuple[Any, set[str | int]]:
+        self, cls: Any, value: Any, path: KeyPath, known: set[KeyPath]
+    ) -> tuple[Any, set[KeyPath]]:
         """Return an instance, or None and the keys of `value` that are wrong beside those known."""
         text = json.dumps({"value": value})
         try:
@@ -136,13 +139,13 @@ class _Settings:
         except ValidationError as error:
             errors = [{**e, "loc": e["loc"][1:]} for e in error.errors()]
             worded = word_errors(errors, value, lambda inner: _keys(cls, inner))
-            found = [(inner, text) for inner, text in worded if not known.intersection(inner)]
+            found = [(inner, text) for inner, text in worded if inner not in known]
         except PydanticUserError as error:
             reason = str(error).partition(". ")[0].splitlines()[0]
             found = [((), f"{cls.__qualname__} cannot be checked: {reason}")]
         for inner, problem in found:
             self._problems.add((*path, *inner), problem)
-        return None, {inner[0] for inner, _ in found if inner and inner[0] in value}
+        return None, {key for inner, _ in found for key in [_key(inner)] if _has(value, key)}
 
     def _plugins(self, registry: Registry, names: Any, path: KeyPath) -> Iterator[Any]:
         """Yield the plug-ins of a name, or of a list of names."""
@@ -167,6 +170,28 @@ class _Settings:
 def _plugin_name(registry: Registry | None, value: Any) -> Any:
     """Return a setting; where it names a plug-in, the null of YAML is the plug-in `null`."""
     return "null" if registry and value is None and "null" in registry.names() else value
+
+
+def _key(path: KeyPath) -> KeyPath:
+    """Return the path of the key that holds what is at `path`: a list goes with all its entries."""
+    return tuple(itertools.takewhile(lambda part: isinstance(part, str), path))
+
+
+def _has(value: Any, path: KeyPath) -> bool:
+    """Say whether there is a key at `path` below a mapping."""
+    for part in path:
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return bool(path)
+
+
+def _without(value: Any, paths: Collection[KeyPath], path: KeyPath = ()) -> Any:
+    """Return plain data without the keys at some paths."""
+    if not isinstance(value, Mapping):
+        return value
+    items = ((key, inner, (*path, key)) for key, inner in value.items())
+    return {key: _without(inner, paths, at) for key, inner, at in items if at not in paths}
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.graph import Graph, InputRef, NodeSpec
@@ -48,10 +47,8 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in fields}
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, Path):
-        return str(value)
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
-    return value
+    return value if isinstance(value, str | bool | int | float | None) else str(value)

@@ -25,7 +25,7 @@ MAX_DEPTH = 40
 MAX_DIGITS = 30
 TOO_LARGE = f"too large: at most {MAX_VALUES} values, {MAX_DEPTH} levels deep"
 TEXT_TAG = "tag:yaml.org,2002:str"
-CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+CONSTANTS = {"": None, "null": None, "~": None, "true": True, "false": False}
 INTEGER = re.compile(r"[-+]?[0-9]+")
 LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -44,11 +44,8 @@ class Document:
 def read_yaml(text: str, origin: str) -> Document:
     """Read one YAML document.
 
-    Args:
-        origin: where the text stands, for messages: "graph.yaml", or a command line option.
-
     Raises:
-        ConfigError: the text is no YAML, or is too large, too deep or tagged.
+        ConfigError: the text, which stands in `origin`, is no YAML, or too large, or has tags.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise ConfigError(f"{origin}: larger than {MAX_BYTES // 2**20} MiB")
@@ -229,27 +226,22 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    resolver = yaml.resolver.Resolver()
-    elsewhere = resolver.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    is_text = _is_text(text) and elsewhere == TEXT_TAG
-    return dumper.represent_scalar(TEXT_TAG, text, style=None if is_text else "'")
+def _represent(dumper: _Dumper, value: object) -> yaml.ScalarNode:
+    if not isinstance(value, str):
+        return dumper.represent_scalar(TEXT_TAG, _plain(value))
+    resolve = yaml.resolver.Resolver().resolve
+    elsewhere = resolve(yaml.ScalarNode, value, (True, False))  # type: ignore[no-untyped-call]
+    is_text = _is_text(value) and elsewhere == TEXT_TAG
+    return dumper.represent_scalar(TEXT_TAG, value, style=None if is_text else "'")
 
 
-def _represent_plain(dumper: _Dumper, value: object) -> yaml.ScalarNode:
-    if isinstance(value, bool):
-        return dumper.represent_scalar(TEXT_TAG, "true" if value else "false")
-    return dumper.represent_scalar(TEXT_TAG, "null" if value is None else str(value))
-
-
-def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
+def _plain(value: object) -> str:
+    if not isinstance(value, float):
+        return next((text for text, v in CONSTANTS.items() if text and v is value), str(value))
     mantissa, e, exponent = repr(value).partition("e")
-    # PyYAML reads 1e-05 as a text, but 1.0e-05 as a number.
-    mantissa += ".0" if "." not in mantissa else ""
-    return dumper.represent_scalar(TEXT_TAG, f"{mantissa}{e}{exponent}")
+    mantissa += "" if "." in mantissa else ".0"  # PyYAML reads 1e-05 as a text, 1.0e-05 as a number
+    return f"{mantissa}{e}{exponent}"
 
 
-_Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(float, _represent_float)
-for _kind in (bool, int, type(None)):
-    _Dumper.add_representer(_kind, _represent_plain)
+for _kind in (str, bool, int, float, type(None)):
+    _Dumper.add_representer(_kind, _represent)

@@ -19,8 +19,10 @@ Of several ways to the same input the longest counts. Several streams may share 
 them can run ahead of the others as far as it likes, in a batch across streams for example; so the
 sum over all streams of the link is taken.
 
-A `latest` link on the way drops keys without bound instead of holding them. It makes no producer
-wait, and announces the loss as soon as its consumer takes something again, which frees the join.
+A `latest` link or join on the way drops keys without bound instead of holding them. It makes no
+producer wait, and announces the loss as soon as its consumer is free, which frees the join. (Two
+streams that share their links into a join, each `latest` on the way on which the other is lossless,
+could still wait for each other. Only policies written out for each link can say so.)
 """
 
 from __future__ import annotations

@@ -71,13 +71,15 @@ def _path(error: Error, value: Any) -> KeyPath:
 def _has(value: Any, part: str | int) -> bool:
     if isinstance(value, Mapping):
         return part in value
-    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+    return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
 
 
 def word_refusal(path: KeyPath, text: str, keys: Sequence[str]) -> tuple[KeyPath, str]:
     """Say what a `__post_init__` refused: at the key that its message begins with, if it does."""
     key, _, rest = text.partition(" ")
-    return ((*path, key), rest) if key in keys else (path, text)
+    if key not in keys:
+        return path, text
+    return (*path, key), rest if rest.startswith("must ") else text
 
 
 def _word(errors: list[Error], names: Sequence[str]) -> str:

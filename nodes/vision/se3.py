@@ -1,4 +1,4 @@
-"""Rigid motions as 4 x 4 matrices. `T_a_b` maps points from frame b to frame a: p_a = T_a_b @ p_b."""
+"""Rigid motions as 4 x 4 matrices: `T_a_b` maps points from frame b to a, p_a = T_a_b @ p_b."""
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ def inverse(T_a_b: Float) -> Float:
 
 
 def from_quaternion(t: Float, q_xyzw: Float) -> Float:
-    """Build T (4, 4) from a translation (3,) and a quaternion (4,) in the order x y z w, as TUM files store it."""
+    """Build T (4, 4) from a translation (3,) and a quaternion (4,), x y z w as in TUM files."""
     return from_rotation_translation(Rotation.from_quat(q_xyzw).as_matrix(), t)
 
 
@@ -41,3 +41,19 @@ def direction_angle(a: Float, b: Float) -> float:
     if not np.any(a) or not np.any(b):
         return float(np.pi)
     return float(np.arctan2(np.linalg.norm(np.cross(a, b)), np.dot(a, b)))
+
+
+def from_rotation_vector(rotation: Float, t: Float) -> Float:
+    """Build T (4, 4) from a rotation vector (3,), axis times radians, and a translation (3,)."""
+    return from_rotation_translation(Rotation.from_rotvec(rotation).as_matrix(), t)
+
+
+def skew(v: Float) -> Float:
+    """Return the (3, 3) matrix of the cross product: skew(v) @ u = v x u."""
+    x, y, z = np.ravel(v)
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float64)
+
+
+def transform(T_a_b: Float, points_b: Float) -> Float:
+    """Map points (N, 3) from frame b to frame a."""
+    return np.asarray(points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3], np.float64)

@@ -1,10 +1,11 @@
 """Small node types for the tests of configurations and graphs: they are checked, never run."""
 
+import datetime
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline.errors import MissingDependencyError
 from pipeline.messages import Message
@@ -74,7 +75,7 @@ class Camera(Source):
         reader: Annotated[str, READERS, "what reads"] = "file"
         options: Annotated[object, "of the reader"] = None
 
-    outputs = {"frame": Output(Frame)}
+    outputs: ClassVar = {"frame": Output(Frame)}
 
     @property
     def live(self) -> bool:  # type: ignore[override]
@@ -109,14 +110,17 @@ class Finder(Node):
         grids: Annotated[tuple[Grid, ...], "more cells"] = ()
         sizes: Annotated[tuple[float, ...], "pixels"] = (1.0, 2.0)
         weights: Annotated[dict[str, float], "by name"] = field(default_factory=dict)
+        day: Annotated[datetime.date | None, "of a type that has no words of ours"] = None
 
         def __post_init__(self) -> None:
             if self.threshold <= 0:
                 raise ValueError(f"threshold must be above 0, not {self.threshold:g}")
             if self.mode == "good" and self.upright:
                 raise ValueError("upright points cannot be good")
+            if self.label == "none":
+                raise ValueError("a label is needed")
 
-    outputs = {"points": Output(Points)}
+    outputs: ClassVar = {"points": Output(Points)}
     stateless = True
 
     def process(self, frame: Frame) -> Iterator[Points]:
@@ -129,7 +133,7 @@ class Finder(Node):
 class Matcher(Node):
     """Remembers the last points."""
 
-    outputs = {"pairs": Output(Pairs)}
+    outputs: ClassVar = {"pairs": Output(Pairs)}
 
     def process(self, points: Points) -> Iterator[Pairs]:
         yield from ()
@@ -138,7 +142,7 @@ class Matcher(Node):
 class Marker(Node):
     """Has a sparse output."""
 
-    outputs = {"note": Output(Note, dense=False)}
+    outputs: ClassVar = {"note": Output(Note, dense=False)}
 
     def process(self, frame: Frame) -> Iterator[Note]:
         yield from ()
@@ -147,7 +151,7 @@ class Marker(Node):
 class Reader(Node):
     """Has a dense output."""
 
-    outputs = {"points": Output(Points)}
+    outputs: ClassVar = {"points": Output(Points)}
 
     def process(self, note: Note) -> Iterator[Points]:
         yield from ()
@@ -165,7 +169,7 @@ class View(Node):
 class Blend(Node):
     """Joins frames and points; its output is dense."""
 
-    outputs = {"frame": Output(Frame)}
+    outputs: ClassVar = {"frame": Output(Frame)}
 
     def process(self, frame: Frame | None = None, points: Points | None = None) -> Iterator[Frame]:
         yield from ()
@@ -188,11 +192,11 @@ class Writer(Node):
 
 
 class TwoOutputs(Source):
-    outputs = {"a": Output(Frame), "b": Output(Points)}
+    outputs: ClassVar = {"a": Output(Frame), "b": Output(Points)}
 
 
 class SameOutputs(Node):
-    outputs = {"a": Output(Frame), "b": Output(Frame)}
+    outputs: ClassVar = {"a": Output(Frame), "b": Output(Frame)}
 
     def process(self, frame: Frame) -> None:
         pass
@@ -208,7 +212,7 @@ class NoProcess(Node):
 
 
 class NoDataclass(Node):
-    Params = dict
+    Params: ClassVar[type] = dict
 
     def process(self, frame: Frame) -> None:
         pass
@@ -224,7 +228,7 @@ class Uncheckable(Node):
 
 
 class Needy(Node):
-    """Has a plug-in whose combination with its options can be refused, and a setting without default."""
+    """Can refuse its options, and has a setting without a default."""
 
     @dataclass(frozen=True)
     class Params:
@@ -258,11 +262,11 @@ NODES = Registry(
 
 
 class Origin(Source):
-    outputs = {"frame": Output(Frame)}
+    outputs: ClassVar = {"frame": Output(Frame)}
 
 
 class Relay(Node):
-    outputs = {"frame": Output(Frame)}
+    outputs: ClassVar = {"frame": Output(Frame)}
     stateless = True
 
     def process(self, frame: Frame) -> Iterator[Frame]:
@@ -275,7 +279,7 @@ class Relay(Node):
 class Meet(Node):
     """Joins up to three inputs."""
 
-    outputs = {"frame": Output(Frame)}
+    outputs: ClassVar = {"frame": Output(Frame)}
     stateless = True
 
     def process(

@@ -122,7 +122,8 @@ def test_the_first_of_two_equal_keys_counts_and_all_findings_come_at_once() -> N
         ("a: @b", "graph.yaml:1: not valid YAML: "
          "found character '@' that cannot start any token"),
         ("a: *b", "graph.yaml:1: not valid YAML: found undefined alias 'b'"),
-        ("a: 1\n---\nb: 2", "graph.yaml:2: a second document begins here: one file holds one graph"),
+        ("a: 1\n---\nb: 2",
+         "graph.yaml:2: a second document begins here: one file holds one graph"),
         ("a: 1\nb: \x07", "graph.yaml:2: the character U+0007 is not allowed"),
         ("a: !!python/object/apply:os.system [id]",
          "graph.yaml:1: the tag !!python/object/apply:os.system is not allowed"),
@@ -206,8 +207,10 @@ scalars = st.one_of(
 )
 documents = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text("abcn01<~ ", max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abcn01<~ ", max_size=5), inner, max_size=4)
+    ),
     max_leaves=15,
 )
 

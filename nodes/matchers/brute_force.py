@@ -1,0 +1,40 @@
+"""Compares every descriptor with every other, as one matrix product."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+
+from nodes.vision.keypoints import Described
+from nodes.vision.matching import best_per_target, distinctness, find_neighbours, select_matches
+
+
+class BruteForce:
+    """Takes for each descriptor its nearest neighbour, where that is clear and mutual."""
+
+    @dataclass(frozen=True)
+    class Options:
+        """The tests that a nearest neighbour has to pass."""
+
+        ratio: Annotated[
+            float, "largest distance as a share of that to the second nearest; 1 takes all"
+        ] = 0.8
+        cross_check: Annotated[bool, "whether each must be the nearest of the other"] = True
+
+        def __post_init__(self) -> None:
+            if not 0 < self.ratio <= 1:
+                raise ValueError(f"ratio must be more than 0 and at most 1, not {self.ratio}")
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or self.Options()
+
+    def match(
+        self, prev: Described, cur: Described
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return matches (M, 2) and, as scores (M,), how clearly each was nearest, from 0 to 1."""
+        found = find_neighbours(prev.descriptors, cur.descriptors)
+        matches = select_matches(found, self.options.ratio, self.options.cross_check)
+        matches = best_per_target(matches, found.distance[matches[:, 0]])
+        rows = matches[:, 0]
+        return matches, distinctness(found.distance[rows], found.second[rows])

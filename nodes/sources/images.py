@@ -1,0 +1,90 @@
+"""Decodes image files, all of them in one way: grey stays grey, colour becomes RGB, both 8 bits.
+
+EXIF rotation is applied, alpha is dropped, and 16 bits are reduced to their upper 8.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nodes.sources.base import Image
+from nodes.sources.files import require_file
+from nodes.sources.image_headers import CutOffError, image_size
+from pipeline.errors import InputError
+
+MAX_PIXELS = 150_000_000
+"""A picture that claims more is refused before it is decoded."""
+
+
+class UndecodableError(Exception):
+    """An image file cannot be decoded; the message says why."""
+
+
+def read_image(path: Path) -> Image:
+    """Read (H, W) or (H, W, 3) uint8 from a file.
+
+    Raises:
+        UndecodableError: the file is not an image, is damaged, or claims too many pixels.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UndecodableError(f"{path.name} cannot be read: {error.strerror}") from error
+    if not data:
+        raise UndecodableError(f"{path.name} is empty (0 bytes)")
+    _check_size(path.name, data)
+    image = _decode(data)
+    if image is None:
+        raise UndecodableError(f"{path.name} is damaged: it cannot be decoded")
+    return image
+
+
+def read_mask(path: Path) -> Image:
+    """Read a mask (H, W) uint8, nonzero where the picture may be used.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    require_file(path, "mask file")
+    try:
+        image = read_image(path)
+    except UndecodableError as error:
+        raise InputError(str(path.parent / str(error))) from error
+    return image if image.ndim == 2 else np.ascontiguousarray(image.max(axis=2))
+
+
+def to_grey(image: Image) -> Image:
+    """Return the luminance (H, W) of an image."""
+    return (
+        image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    )
+
+
+def to_rgb(image: Image) -> Image:
+    """Turn what OpenCV decoded, grey or BGR, into grey or RGB."""
+    return (
+        image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    )
+
+
+def _check_size(name: str, data: bytes) -> None:
+    try:
+        size = image_size(data)
+    except CutOffError as error:
+        raise UndecodableError(f"{name} is cut off: its end is missing") from error
+    if size is None:
+        raise UndecodableError(f"{name} is not an image of a known format")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UndecodableError(
+            f"{name} claims {size[0]}x{size[1]} pixels, more than the limit of {MAX_PIXELS} pixels"
+        )
+
+
+def _decode(data: bytes) -> Image | None:
+    try:
+        # IMREAD_UNCHANGED would ignore the EXIF rotation and keep alpha and 16 bits.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    except cv2.error:
+        return None
+    return None if image is None or image.dtype != np.uint8 else to_rgb(np.asarray(image, np.uint8))

@@ -1,0 +1,135 @@
+"""Says what a user's input is: a camera, the synthetic scene, a video, a folder, a dataset."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.sources.beside import Sidecars
+from nodes.sources.files import (
+    find_recording,
+    is_glob,
+    is_image_name,
+    list_images,
+    missing,
+    require_file,
+)
+from pipeline.errors import InputError
+
+CONFIG_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What an input was taken for: words for the user, and settings for a capture node.
+
+    `overrides` are values for `--set` without the name of the node: `params.source=video`. The
+    options are set as a whole, so that none is left over from another source.
+    """
+
+    kind: str
+    overrides: list[str]
+
+
+def recognise(target: str, camera: str | None = None) -> Recognised | None:
+    """Say what `target` is; None where it is not an input but a configuration.
+
+    Args:
+        target: what the user typed: a path, a glob, "0", "camera:0" or "synthetic".
+        camera: calibration file that the user gave, if any.
+
+    Raises:
+        InputError: the input is missing, empty, or of no known kind.
+    """
+    found = _recognise(target, camera)
+    if found is None or camera is None:
+        return found
+    require_file(Path(camera), "calibration file")
+    return Recognised(found.kind, [*found.overrides, _set("params.camera", _absolute(camera))])
+
+
+def _recognise(target: str, camera: str | None) -> Recognised | None:
+    if target == "synthetic":
+        return _recognised("synthetic scene with exact poses", "synthetic")
+    device = re.fullmatch(r"(?:camera:)?(\d{1,4})", target)
+    if device and not Path(target).exists():
+        return _recognised(f"camera {device[1]}", "camera", device=int(device[1]))
+    if "://" in target:
+        raise InputError(f"{target} is an address: only files and cameras can be read")
+    path = Path(target)
+    if path.is_dir():
+        return _folder(path, camera)
+    if is_glob(target):
+        return _images(target, Sidecars.of_images(path.parent), camera, "glob")
+    if not path.exists():
+        raise missing(path)
+    return None if path.suffix.lower() in CONFIG_SUFFIXES else _video(path, camera)
+
+
+def _folder(path: Path, camera: str | None) -> Recognised:
+    recording = find_recording(path)
+    if recording is None:
+        return _images(str(path), Sidecars.of_images(path), camera, "folder")
+    beside = _beside(Sidecars.beside(path), camera)
+    what = _count(str(recording)) if recording.is_dir() else _describe_video(recording)
+    return _recognised(f"dataset folder: {what}{beside}", "dataset", path=_absolute(str(path)))
+
+
+def _images(target: str, sidecars: Sidecars, camera: str | None, kind: str) -> Recognised:
+    text = f"{kind} of {_count(target)}{_beside(sidecars, camera)}"
+    return _recognised(text, "folder", path=_absolute(target))
+
+
+def _video(path: Path, camera: str | None) -> Recognised:
+    if is_image_name(path):
+        raise InputError(
+            f"{path} is a single image: give its folder, or a glob such as '*{path.suffix}'"
+        )
+    text = _describe_video(path) + _beside(Sidecars.beside(path.parent), camera)
+    return _recognised(text, "video", path=_absolute(str(path)))
+
+
+def _describe_video(path: Path) -> str:
+    from nodes.sources.video import probe  # imports cv2
+
+    info = probe(path)
+    frames = f" of {_plural(info.num_frames, 'frame')}" if info.num_frames else ""
+    return f"video{frames}, {info.width}x{info.height}"
+
+
+def _count(target: str) -> str:
+    return _plural(len(list_images(target)), "image")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _beside(sidecars: Sidecars, camera: str | None) -> str:
+    """Say what belongs to the input: " with calibration, timestamps and ground truth"."""
+    names = [
+        name
+        for name, there in (
+            ("calibration", camera or sidecars.calibration),
+            ("timestamps", sidecars.timestamps),
+            ("ground truth", sidecars.groundtruth),
+            ("mask", sidecars.mask),
+        )
+        if there
+    ]
+    text = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+    uncalibrated = "" if "calibration" in names else ", uncalibrated"
+    return (f" with {text}" if text else "") + uncalibrated
+
+
+def _recognised(kind: str, source: str, **options: object) -> Recognised:
+    return Recognised(kind, [f"params.source={source}", _set("params.options", options)])
+
+
+def _set(key: str, value: object) -> str:
+    """Write a value as JSON, which is YAML too, so that no path can be mistaken."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())

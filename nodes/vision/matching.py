@@ -1,0 +1,128 @@
+"""Nearest neighbours between two sets of descriptors, and the tests that make matches of them.
+
+Distances are Euclidean for float32 descriptors and Hamming for uint8 ones. Of equal distances the
+lowest index wins, as in OpenCV's BFMatcher.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nodes.vision.keypoints import Descriptors
+
+Float32 = npt.NDArray[np.float32]
+Int = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+MAX_TABLE = 8_000_000  # distances held at a time: 32 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """For each of N0 descriptors its neighbours among N1 others, and the other way round.
+
+    nearest: (N0,) int64. distance, second: (N0,) float32, distances of the nearest and the
+    second nearest, the latter infinite where there is no second. nearest_back: (N1,) int64.
+    All are empty where there are no descriptors on one side.
+    """
+
+    nearest: Int
+    distance: Float32
+    second: Float32
+    nearest_back: Int
+
+
+def find_neighbours(
+    descriptors0: Descriptors, descriptors1: Descriptors, max_table: int = MAX_TABLE
+) -> Neighbours:
+    """Compare all descriptors (N0, D) with all (N1, D), at most `max_table` pairs at a time.
+
+    Raises:
+        ValueError: the descriptors are of different kinds.
+    """
+    if descriptors0.dtype != descriptors1.dtype or descriptors0.shape[1] != descriptors1.shape[1]:
+        raise ValueError(
+            f"descriptors {descriptors0.dtype} {descriptors0.shape} and "
+            f"{descriptors1.dtype} {descriptors1.shape} cannot be compared"
+        )
+    n0, n1 = len(descriptors0), len(descriptors1)
+    if not n0 or not n1:
+        empty = np.empty(0, np.float32)
+        return Neighbours(np.empty(0, np.int64), empty, empty, np.empty(0, np.int64))
+    nearest, back = np.empty(n0, np.int64), np.zeros(n1, np.int64)
+    first, second = np.empty(n0, np.float32), np.full(n0, np.inf, np.float32)
+    back_distance = np.full(n1, np.inf, np.float32)
+    for start in range(0, n0, max(1, max_table // n1)):
+        rows = slice(start, start + max(1, max_table // n1))
+        table = _distance_table(descriptors0[rows], descriptors1)
+        column_best = table.argmin(axis=0)
+        column_distance = table[column_best, np.arange(n1)]
+        is_nearer = column_distance < back_distance
+        back[is_nearer] = column_best[is_nearer] + start
+        back_distance[is_nearer] = column_distance[is_nearer]
+        nearest[rows], first[rows], second[rows] = _two_smallest(table)
+    if descriptors0.dtype == np.float32:
+        first, second = np.sqrt(first), np.sqrt(second)
+    return Neighbours(nearest, first, second, back)
+
+
+def _two_smallest(table: Float32) -> tuple[Int, Float32, Float32]:
+    """Return of each row the smallest value's index, that value, and the next; spoils the table."""
+    rows = np.arange(len(table))
+    index = table.argmin(axis=1)
+    smallest = table[rows, index]
+    table[rows, index] = np.inf
+    return index, smallest, table.min(axis=1)
+
+
+def _distance_table(descriptors0: Descriptors, descriptors1: Descriptors) -> Float32:
+    """Return (N0, N1) float32: squared Euclidean distances, or Hamming distances.
+
+    |a|^2 + |b|^2 - 2 a.b is one matrix product of (-2 a, |a|^2, 1) and (b, 1, |b|^2). For raw SIFT
+    every partial sum is an integer below 2^24, hence exact in whatever order it is summed.
+    """
+    if descriptors0.dtype == np.uint8:
+        bits = cv2.batchDistance(descriptors0, descriptors1, cv2.CV_32S, normType=cv2.NORM_HAMMING)
+        return np.asarray(bits[0], np.float32)
+    norms0 = np.einsum("nd,nd->n", descriptors0, descriptors0)
+    norms1 = np.einsum("nd,nd->n", descriptors1, descriptors1)
+    left = np.column_stack([-2 * descriptors0, norms0, np.ones_like(norms0)])
+    right = np.column_stack([descriptors1, np.ones_like(norms1), norms1])
+    table = left @ right.T
+    return np.asarray(np.maximum(table, 0, out=table), np.float32)
+
+
+def select_matches(
+    neighbours: Neighbours, ratio: float = 1.0, cross_check: bool = False
+) -> npt.NDArray[np.int32]:
+    """Return the matches (M, 2) int32 that pass the tests, sorted by column 0.
+
+    A match passes the ratio test (Lowe, IJCV 2004, section 7.1) where its distance is less than
+    `ratio` times that to the second nearest, 1 meaning no test; and the cross-check where each is
+    the nearest of the other. Without the latter an index may occur several times in column 1.
+    """
+    nearest = neighbours.nearest
+    keep = np.ones(len(nearest), np.bool_)
+    if ratio < 1:
+        second = neighbours.second.astype(np.float64)
+        keep &= np.isfinite(second) & (neighbours.distance < ratio * second)
+    if cross_check:
+        keep &= neighbours.nearest_back[nearest] == np.arange(len(nearest))
+    return np.column_stack([np.flatnonzero(keep), nearest[keep]]).astype(np.int32)
+
+
+def best_per_target(matches: npt.NDArray[np.int32], distances: Float32) -> npt.NDArray[np.int32]:
+    """Keep of all matches (M, 2) of one target the nearest, by distances (M,), or the first."""
+    order = np.lexsort((matches[:, 0], distances, matches[:, 1]))
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = np.diff(matches[order, 1]) != 0
+    return matches[np.sort(order[is_first])]
+
+
+def distinctness(distances: Float32, seconds: Float32) -> Float32:
+    """Return 1 - distance / second (M,), from 0, no nearer than the second, to 1."""
+    is_tie = distances >= seconds
+    ratio = distances / np.where(is_tie, 1, seconds)
+    return np.where(is_tie, 0, 1 - ratio).astype(np.float32)

@@ -1,0 +1,103 @@
+"""Geometry of two views: matrices, residuals and the side of the camera on which a point lies.
+
+`points0` and `points1` are (M, 2) float64, row by row the same scene points seen by camera 0 and
+camera 1, and p1 = T_1_0 @ p0. Pixels are those of an ideal camera K; `rays` are normalised
+coordinates, K taken out. References: Hartley & Zisserman, Multiple View Geometry, 2nd ed. (HZ).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from nodes.vision.se3 import from_rotation_translation, skew
+
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+
+def essential(T_1_0: Float) -> Float:
+    """Return E_1_0 = [t]x R (3, 3), so that x1.T @ E_1_0 @ x0 = 0 for normalised x (HZ 9.6)."""
+    return skew(T_1_0[:3, 3]) @ T_1_0[:3, :3]
+
+
+def fundamental(T_1_0: Float, K: Float) -> Float:
+    """Return F_1_0 (3, 3), so that x1.T @ F_1_0 @ x0 = 0 for pixels of cameras with K (HZ 9.12)."""
+    K_inverse = np.linalg.inv(K)
+    return np.asarray(K_inverse.T @ essential(T_1_0) @ K_inverse, np.float64)
+
+
+def sampson_distance(F_1_0: Float, points0: Float, points1: Float) -> Float:
+    """Return how far each pair (M,) is from the epipolar constraint, to first order (HZ 11.4.3).
+
+    It is in the unit of the points: pixels for F, normalised coordinates for E.
+    """
+    x0, x1 = homogeneous(points0), homogeneous(points1)
+    lines1, lines0 = x0 @ F_1_0.T, x1 @ F_1_0
+    gradient = np.hypot(np.hypot(lines0[:, 0], lines0[:, 1]), np.hypot(lines1[:, 0], lines1[:, 1]))
+    # Where both points are epipoles every line passes through them: the gradient and x1'Fx0 are 0.
+    return np.asarray(
+        np.abs(np.sum(x1 * lines1, axis=1)) / np.maximum(gradient, np.finfo(float).tiny), np.float64
+    )
+
+
+def transfer_distance(H_1_0: Float, points0: Float, points1: Float) -> Float:
+    """Return the distance (M,) of each point1 from where H sends its point0 (HZ 4.2.2).
+
+    It is infinite where H sends point0 to infinity or behind the camera.
+    """
+    x, y, w = H_1_0 @ homogeneous(points0).T
+    side = w * np.sign(np.linalg.det(H_1_0))
+    scale = np.where(side > 0, w, np.nan)
+    distance = np.hypot(x / scale - points1[:, 0], y / scale - points1[:, 1])
+    return np.where(side > 0, distance, np.inf)
+
+
+def parallax(T_1_0: Float, rays0: Float, rays1: Float) -> Float:
+    """Return how far (M,) each ray1 has moved from where ray0's point at infinity would be seen.
+
+    It is measured along the epipolar line, in the unit of `rays1`; negative values say by how much
+    the point is behind camera 0 or camera 1. Unlike the sign of a triangulated depth (HZ 21.1) this
+    tells noise from a point behind: a far point has a small value of either sign. It is minus
+    infinity where the rotation takes ray0 behind camera 1.
+    """
+    rotated, t = homogeneous(rays0) @ T_1_0[:3, :3].T, T_1_0[:3, 3]
+    is_ahead = rotated[:, 2] > 0
+    infinity = rotated[:, :2] / np.where(is_ahead, rotated[:, 2], np.nan)[:, None]
+    # The image of a point runs from `infinity` (far) to the epipole t (at camera 0): if t is ahead,
+    # no further; if t is behind, on to the border of the view.
+    line = t[:2] - infinity * t[2]
+    length = np.maximum(np.linalg.norm(line, axis=1), np.finfo(float).tiny)
+    moved = np.sum((rays1 - infinity) * line, axis=1) / length
+    left = length / t[2] - moved if t[2] > 0 else np.full(len(moved), np.inf)
+    return np.where(is_ahead, np.where(left < 0, np.minimum(moved, left), moved), -np.inf)
+
+
+def decompose_essential(E_1_0: Float) -> list[Float]:
+    """Return the four motions T_1_0 (4, 4), of unit translation, that E stands for (HZ 9.6.2)."""
+    U, _, Vt = np.linalg.svd(E_1_0)
+    W = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    turns = [R * np.sign(np.linalg.det(R)) for R in (U @ W @ Vt, U @ W.T @ Vt)]
+    return [from_rotation_translation(R, sign * U[:, 2]) for R in turns for sign in (1.0, -1.0)]
+
+
+def motion_in_front(E_1_0: Float, rays0: Float, rays1: Float) -> Float:
+    """Return the motion T_1_0 (4, 4) of E that puts most points in front of both cameras."""
+    motions = decompose_essential(E_1_0)
+    return max(motions, key=lambda T: int(np.sum(parallax(T, rays0, rays1) > 0)))
+
+
+def normalised(points: Float, K: Float) -> Float:
+    """Take K out of ideal pixels (N, 2)."""
+    return np.asarray((points - K[:2, 2]) / np.diag(K)[:2], np.float64)
+
+
+def homogeneous(points: Float) -> Float:
+    """Append a column of ones to (N, 2)."""
+    return np.column_stack([points, np.ones(len(points))])
+
+
+def spread(points: Float) -> float:
+    """Return the root-mean-square distance of points (N, 2) from the line that fits them best."""
+    if len(points) < 3:
+        return 0.0
+    smallest = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[-1]
+    return float(smallest / np.sqrt(len(points)))
