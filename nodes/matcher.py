@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nodes.matchers import MATCHERS, FindsMatches
 from nodes.messages import Features, Matches
-from pipeline.node import Gap, Node, Output, Resources, Skip
+from pipeline.node import Break, Node, Output, Resources, Skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Matcher(Node):
         self._matcher = MATCHERS.create(self.params.algorithm, self.params.options)
         self._last: dict[str, _Numbered] = {}
 
-    def process(self, features: Features) -> Iterator[Matches | Skip | Gap]:
+    def process(self, features: Features) -> Iterator[Matches | Skip | Break]:
         """Match the keypoints of a frame with those of the one before it."""
         prev = self._last.get(features.stream)
         cur = _Numbered(features, prev.end if prev else 0)
@@ -55,7 +55,7 @@ class Matcher(Node):
         if prev is None:
             yield Skip("first_frame")
         elif _size(prev.features) != _size(features):
-            yield Gap(f"size_changed: {_size(prev.features)} -> {_size(features)}")
+            yield Break(f"size_changed: {_size(prev.features)} -> {_size(features)}")
         else:
             yield self._match(prev, cur)
 

@@ -109,7 +109,7 @@ class Recorder(Node):
 
 def _was_dropped(notice: Notice) -> bool:
     """Say whether the keys were lost on their way, and not looked at and found without result."""
-    return notice.kind == "gap" and (notice.count > 1 or notice.reason.startswith("dropped"))
+    return notice.kind == "gap"
 
 
 def _pose_row(pose: RelativePose) -> PoseRow:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pipeline.graph import NodeSpec
 from pipeline.join import End, Miss, Work
 from pipeline.messages import Item, Kind, Message
-from pipeline.node import Gap, Node, Notice, Skip
+from pipeline.node import Break, Node, Notice, Skip
 from pipeline.work import Place
 
 
@@ -71,7 +71,7 @@ class Calls:
         """Yield (output, item) for what `process` gave, one for each dense output."""
         key, unanswered = work.key, list(self._dense)
         for result in results or ():
-            if isinstance(result, Skip | Gap):
+            if isinstance(result, Skip | Break):
                 kind = Kind.SKIP if isinstance(result, Skip) else Kind.BREAK
                 for output in unanswered:
                     yield output, _without_message(key, kind, result.reason)

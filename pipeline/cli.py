@@ -29,7 +29,7 @@ FIRST_STEPS = """posestream turns a camera or a video into keypoints, matches, r
 posestream --help lists everything."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: detector.params.algorithm=sift")

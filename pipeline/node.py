@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 from pipeline.messages import Message
 
 __all__ = [
-    "Gap",
+    "Break",
     "Message",
     "Node",
     "NoParams",
@@ -55,8 +55,8 @@ class Skip:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Yielded in place of a message: no result, and the stream is not continuous across this input."""
+class Break:
+    """Yielded in place of a message: no result, and the stream is not continuous here: a declared gap."""
 
     reason: str
 
@@ -124,7 +124,7 @@ class Node:
     """Whether `process` depends on its arguments alone, which allows `workers: N`."""
 
     process: Callable[..., Iterable[Any]]
-    """Called with one message for each input; yields messages, or `Skip`, or `Gap`."""
+    """Called with one message for each input; yields messages, or `Skip`, or `Break`."""
 
     def __init__(self, params: Any = None) -> None:
         self.params = self.Params() if params is None else params

@@ -184,7 +184,7 @@ def run_node(
         resources: fields of `Resources`.
 
     Yields:
-        What the node yields: messages, `Skip`, `Gap`.
+        What the node yields: messages, `Skip`, `Break`.
     """
     node.open(Resources(out=out, **resources))
     try:

@@ -19,8 +19,9 @@ PLUGIN_FOLDERS = ("sources", "detectors", "matchers", "estimators", "writers", "
 RULES: list[tuple[str, set[str], set[str]]] = [
     ("pipeline/transport.py", {"numpy", "msgspec", "pipeline", "zmq"}, set()),
     ("pipeline/polling.py", {"zmq"}, set()),
-    ("pipeline/config.py", {"numpy", "msgspec", "pipeline", "pydantic", "yaml"}, set()),
-    ("pipeline/strict_yaml.py", {"pipeline", "yaml"}, set()),
+    ("pipeline/config/__init__.py", {"pipeline", "pydantic"}, set()),
+    ("pipeline/config/strict_yaml.py", {"pipeline", "yaml"}, set()),
+    ("pipeline/config/*.py", {"pipeline"}, set()),
     ("pipeline/cli.py", {"pipeline", "typer", "rich"}, set()),
     ("pipeline/*.py", {"numpy", "msgspec", "pipeline"}, set()),
     ("nodes/__init__.py", {"pipeline.registry"}, set()),

@@ -24,7 +24,7 @@ MAX_MISSING_S, MAX_MISSING = 1.0, 0.05
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the container says: upright size in pixels, number of frames, duration (None: unknown)."""
+    """What the container says: upright size in pixels; frames and duration where known."""
 
     width: int
     height: int

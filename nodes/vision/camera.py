@@ -106,7 +106,7 @@ def _distort(points: Float, distortion: tuple[float, ...]) -> tuple[Float, Float
 
 
 def _undistort(distorted: Float, distortion: tuple[float, ...]) -> Float:
-    """Invert `_distort` by Newton's method.
+    """Invert `_distort` by Newton's method; NaN where it has no inverse.
 
     Under strong barrel distortion OpenCV's fixed-point iteration ends half a pixel off.
     """
@@ -118,14 +118,19 @@ def _undistort(distorted: Float, distortion: tuple[float, ...]) -> Float:
             if not np.any(np.abs(residual) > _TOLERANCE):
                 break
             points -= _solve(jacobian, residual)
-        is_far = np.abs(_distort(points, distortion)[0] - distorted) > _TOLERANCE
-    points[np.any(is_far | ~np.isfinite(points), axis=1)] = np.nan
+    # Far out the polynomial turns back: what it maps there, mirrored or from across, is no solution.
+    is_solved = np.all(np.abs(residual) <= _TOLERANCE, axis=1)
+    is_unfolded = (_determinant(jacobian) > 0) & (np.sum(points * distorted, axis=1) >= 0)
+    points[~(is_solved & is_unfolded)] = np.nan
     return points
 
 
 def _solve(A: Float, b: Float) -> Float:
     """Solve A x = b for each of A (N, 2, 2), b (N, 2); not finite where A is singular."""
-    determinant = A[:, 0, 0] * A[:, 1, 1] - A[:, 0, 1] * A[:, 1, 0]
     x = A[:, 1, 1] * b[:, 0] - A[:, 0, 1] * b[:, 1]
     y = A[:, 0, 0] * b[:, 1] - A[:, 1, 0] * b[:, 0]
-    return np.asarray(np.column_stack([x, y]) / determinant[:, None], np.float64)
+    return np.asarray(np.column_stack([x, y]) / _determinant(A)[:, None], np.float64)
+
+
+def _determinant(A: Float) -> Float:
+    return np.asarray(A[:, 0, 0] * A[:, 1, 1] - A[:, 0, 1] * A[:, 1, 0], np.float64)

@@ -149,4 +149,4 @@ def _fitted_homography(points0: Float, points1: Float, limits: Limits, seed: int
 
 
 def _finite_rows(points0: Float, points1: Float) -> Bool:
-    return np.isfinite(np.column_stack([points0, points1])).all(axis=1)
+    return np.asarray(np.isfinite(np.hstack([points0, points1])).all(axis=1), np.bool_)

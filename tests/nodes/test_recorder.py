@@ -116,7 +116,7 @@ def test_an_unreadable_first_frame_has_a_row_without_a_previous_frame(tmp_path: 
     assert second["seq_cur"] == 2
 
 
-@pytest.mark.parametrize("kind", ["skip", "gap"])
+@pytest.mark.parametrize("kind", ["skip", "break"])
 def test_a_frame_without_result_has_a_row_and_ends_the_segment(tmp_path: Path, kind: str) -> None:
     middle = _notice(kind, 2, "size_changed: 640x480 to 320x240")
     _record(tmp_path, [_notice("skip", 0, "first_frame"), _pose(1), middle, _pose(3)])

@@ -12,10 +12,11 @@ from graph_nodes import Camera, Colour, FileReader, Finder, Grid, LiveReader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import config, plugins
+from pipeline import config
+from pipeline.config import plugins
 from pipeline.errors import ConfigError, MissingDependencyError
 from pipeline.graph import Batch, Graph, InputRef, JoinRule, Policy
-from pipeline.strict_yaml import MAX_BYTES, write_yaml
+from pipeline.config.strict_yaml import MAX_BYTES, write_yaml
 
 SMALL = "nodes: {left: {type: camera}}"
 
@@ -460,10 +461,8 @@ CANNOT = "cannot be used"
         ("find: {type: matcher, workers: 2, inputs: {points: x.points}}",
          "nodes.find.workers: must be 1, not 2: Matcher is not stateless, "
          "so that its calls must follow one another"),
-        ("find: {type: matcher, batch: {size: 2}, inputs: {points: x.points}}",
-         "nodes.find.batch.size: must be 1, not 2: Matcher takes no batches"),
         ("find: {type: camera, batch: {size: 2}}",
-         "nodes.find.batch.size: must be 1, not 2: Camera takes no batches"),
+         "nodes.find.batch.size: must be 1, not 2: Camera is a source"),
         ("find: {type: blend, batch: {size: 2}, inputs: {frame: left.frame}}",
          "nodes.find.batch.size: must be 1, not 2: Blend has several inputs"),
         ("find: {type: 'graph_nodes:Relay', inputs: {frame: find.frame}}",

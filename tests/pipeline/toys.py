@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.messages import Array, Message
 from pipeline.node import (
-    Gap,
+    Break,
     Node,
     Notice,
     Output,
@@ -107,7 +107,7 @@ class Relay(Node):
         elif p.skip_every and number.value % p.skip_every == 0:
             yield Skip("every so often")
         elif number.value == p.break_at:
-            yield Gap("changed")
+            yield Break("changed")
         else:
             yield number
 

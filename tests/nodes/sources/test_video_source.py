@@ -159,7 +159,7 @@ def test_a_file_that_lacks_only_the_index_at_its_end_is_whole(write_video: Write
 
 
 def test_a_file_whose_end_is_empty_brings_a_warning(write_video: Writer) -> None:
-    path = write_video(frames=50, fps=10)
+    path = write_video(frames=40, fps=8)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
     warnings: list[str] = []
@@ -173,7 +173,7 @@ def test_a_file_whose_end_is_empty_brings_a_warning(write_video: Writer) -> None
 
 def test_a_whole_file_brings_no_warning(write_video: Writer) -> None:
     warnings: list[str] = []
-    assert len(list(opened(write_video(frames=50, fps=10), warnings).frames(ALL))) == 50
+    assert len(list(opened(write_video(frames=40, fps=8), warnings).frames(ALL))) == 40
     assert not warnings
 
 

@@ -20,16 +20,16 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
-from pipeline import plugins
-from pipeline.build import Builder
+from pipeline.config import plugins
+from pipeline.config.build import Builder
 from pipeline.errors import ConfigError, MissingDependencyError
 from pipeline.graph import Graph
-from pipeline.options import apply_placement, apply_sets
-from pipeline.plugins import node_registries
-from pipeline.problems import KeyPath, Problems, show_value
+from pipeline.config.options import apply_placement, apply_sets
+from pipeline.config.plugins import node_registries
+from pipeline.config.problems import KeyPath, Problems, show_value
 from pipeline.registry import Registry
-from pipeline.strict_yaml import MAX_BYTES, read_yaml, write_yaml
-from pipeline.wording import word_errors, word_refusal
+from pipeline.config.strict_yaml import MAX_BYTES, read_yaml, write_yaml
+from pipeline.config.wording import word_errors, word_refusal
 
 __all__ = ["load", "load_text", "node_registries", "parse", "resolved_yaml"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.problems import KeyPath, show_value
+from pipeline.config.problems import KeyPath, show_value
 from pipeline.registry import suggest
 
 WANTED = {

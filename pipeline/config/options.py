@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.problems import MAX_SHOWN, KeyPath, Problems, show_path, show_value
+from pipeline.config.problems import MAX_SHOWN, KeyPath, Problems, show_path, show_value
 from pipeline.registry import suggest
-from pipeline.strict_yaml import read_yaml
+from pipeline.config.strict_yaml import read_yaml
 
 TOP_KEYS = ("name", "nodes", "limits", "place", "carrier", "seed")
 PLACEMENTS = ("threads", "processes")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pipeline.graph import InputRef, Policy
-from pipeline.problems import KeyPath, Problems, show_value
+from pipeline.config.problems import KeyPath, Problems, show_value
 from pipeline.registry import suggest
 
 FORMS = "node.output, a list of such, or {from: ..., policy: ...}"

@@ -17,7 +17,7 @@ import yaml
 from yaml.composer import ComposerError
 
 from pipeline.errors import ConfigError
-from pipeline.problems import Finding, KeyPath
+from pipeline.config.problems import Finding, KeyPath
 
 MAX_BYTES = 2**20
 MAX_VALUES = 20_000  # after aliases are expanded, so that they cannot multiply without bound

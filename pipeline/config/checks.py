@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline.flow import Flow, Specs, find_cycle, order_nodes
+from pipeline.config.flow import Flow, Specs, find_cycle, order_nodes
 from pipeline.graph import InputRef, JoinRule, NodeSpec
 from pipeline.node import Node
 from pipeline.ports import input_ports
-from pipeline.problems import KeyPath
+from pipeline.config.problems import KeyPath
 from pipeline.registry import suggest
 
 Breach = tuple[KeyPath, str]
@@ -97,8 +97,8 @@ def _check_workers(spec: NodeSpec, path: KeyPath) -> Iterator[Breach]:
 
 def _check_batch(spec: NodeSpec, path: KeyPath) -> Iterator[Breach]:
     cls, size = spec.node_class, spec.batch.size
-    if size > 1 and (spec.is_source or cls.process_batch is Node.process_batch):
-        yield (*path, "batch", "size"), f"must be 1, not {size}: {cls.__name__} takes no batches"
+    if size > 1 and spec.is_source:
+        yield (*path, "batch", "size"), f"must be 1, not {size}: {cls.__name__} is a source"
     elif size > 1 and len(input_ports(cls)) > 1:
         text = f"must be 1, not {size}: {cls.__name__} has several inputs"
         yield (*path, "batch", "size"), text

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.flow import Flow
+from pipeline.config.flow import Flow
 from pipeline.graph import DEFAULT_WINDOW, Edge, InputRef, NodeSpec, Policy
 from pipeline.node import Source
 

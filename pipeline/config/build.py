@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-from pipeline import plugins
-from pipeline.checks import (
+from pipeline.config import plugins
+from pipeline.config.checks import (
     Breach,
     check_flow,
     check_links,
@@ -17,15 +17,15 @@ from pipeline.checks import (
     check_sources,
 )
 from pipeline.errors import ConfigError, MissingDependencyError
-from pipeline.flow import Flow
+from pipeline.config.flow import Flow
 from pipeline.graph import Edge, Graph, InputRef, NodeSpec
-from pipeline.inputs import InputReader
-from pipeline.layout import GRAPH_NAME, NODE_NAME, NODE_NAME_RULE, NodeEntry, TopEntry
+from pipeline.config.inputs import InputReader
+from pipeline.config.layout import GRAPH_NAME, NODE_NAME, NODE_NAME_RULE, NodeEntry, TopEntry
 from pipeline.node import Node
-from pipeline.problems import KeyPath, Problems, show_value
+from pipeline.config.problems import KeyPath, Problems, show_value
 from pipeline.registry import suggest
-from pipeline.resolved import resolve
-from pipeline.windows import link_nodes
+from pipeline.config.resolved import resolve
+from pipeline.config.windows import link_nodes
 
 
 class Settings(Protocol):
