@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from pipeline.errors import PosestreamError
+from pipeline.errors import ConfigError, MissingDependencyError, PosestreamError
 
 FIRST_STEPS = """posestream turns a camera or a video into keypoints, matches, relative poses and panoramas.
 
@@ -29,6 +29,7 @@ FIRST_STEPS = """posestream turns a camera or a video into keypoints, matches, r
 posestream --help lists everything."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
+_debug = False  # --debug may stand anywhere on the command line
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Sets = Annotated[
@@ -117,16 +118,17 @@ def execute(graph: Any, out: Path, *, strict: bool = False) -> int:
     report = result.report
     for warning in report.warnings:
         console.print(f"warning: {warning}", markup=False)
-    if report.balances:
+    if any(balance.frames for balance in report.balances):
         console.print(_balance_table(report.balances))
     for link, count in report.dropped.items():
         console.print(f"dropped by link {link}: {count}", markup=False)
     errors = sum(balance.account.errors for balance in report.balances)
     code = 3 if strict and errors and not result.exit_code else result.exit_code
+    if result.failure:
+        _complain(result.failure.text, result.failure.trace)
+        return code
     why = f" ({report.why})" if report.why else ""
     console.print(f"{report.state}{why}: {report.fps:.1f} fps, results in {out}", markup=False)
-    if result.failure and "--debug" in sys.argv:
-        console.print(result.failure.trace, markup=False)
     return code
 
 
@@ -169,7 +171,7 @@ class _Status:
             self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
         elif time.monotonic() - self._started >= self._next:
             self._next += 5.0
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, markup=False)
 
 
 def _add_vision_commands() -> None:
@@ -179,28 +181,41 @@ def _add_vision_commands() -> None:
 
 def main() -> NoReturn:
     """Run the command line: one line and an exit code for every foreseen error."""
+    global _debug
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _debug = "--debug" in sys.argv
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
     code: object = 1
     try:
         _add_vision_commands()
-        code = app(standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except PosestreamError as error:
         code = error.exit_code
-        _complain(str(error), error)
+        if isinstance(error, ConfigError) and len(error.problems) > 1:
+            console.print(str(error), markup=False)
+            error = ConfigError(f"{len(error.problems)} problems in the configuration")
+        _complain(str(error), traceback.format_exc())
     except TyperException as error:
         code = error.exit_code
-        _complain(f"{error.format_message()} (posestream --help lists the commands)", error)
+        _complain(f"{error.format_message()} (posestream --help lists the commands)", "")
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except Exception as error:
-        _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", error)
+    except ImportError as error:
+        code = MissingDependencyError.exit_code
+        cure = "apt-get install libgl1 libglib2.0-0" if "libg" in str(error).lower() else "reinstall"
+        _complain(f"{error} ({cure})", traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 (one line for the user, the trace with --debug)
+        _complain(
+            f"unexpected {type(error).__name__}: {error} (--debug shows where)",
+            traceback.format_exc(),
+        )
     _leave(code if isinstance(code, int) else 0)
 
 
-def _complain(text: str, error: Exception) -> None:
-    if "--debug" in sys.argv:
-        console.print("".join(traceback.format_exception(error)), markup=False)
-    console.print(f"error: {text}", markup=False, soft_wrap=True)
+def _complain(text: str, trace: str) -> None:
+    if _debug:
+        console.print(trace, markup=False)
+    console.print(f"error: {text}", markup=False)
 
 
 def _leave(code: int) -> NoReturn:

@@ -83,7 +83,7 @@ class SourceLoop(Loop):
                 yield Item(Kind.EOS, self._stream, 0, 0)
                 return
             except TruncatedError as error:
-                yield Item(Kind.EOS, self._stream, 0, 0, reason=f"truncated: {error}")
+                yield Item(Kind.EOS, self._stream, 0, 0, reason=str(error))
                 return
             except Exception as error:
                 yield WorkError(Place("reading", self._stream, last_seq + 1), error)

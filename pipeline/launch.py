@@ -81,5 +81,5 @@ def draw_graph(graph: Graph, *, mermaid: bool) -> str:
 
 def _builtins() -> dict[str, str]:
     """Return the text of every built-in graph by name."""
-    files = resources.files("configs").iterdir()
-    return {f.name[:-5]: f.read_text() for f in files if f.name.endswith(".yaml")}
+    files = [f for f in resources.files("configs").iterdir() if f.name.endswith(".yaml")]
+    return {f.name[:-5]: f.read_text() for f in sorted(files, key=lambda f: f.name)}

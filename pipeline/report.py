@@ -63,7 +63,7 @@ def write_report(
         why,
         seconds,
         lines,
-        [text for stats in nodes.values() for text in stats.warnings],
+        [*(text for stats in nodes.values() for text in stats.warnings), *_unreadable(lines)],
         {link: n for stats in nodes.values() for link, n in stats.dropped.items() if n},
     )
     document = _document(report, out)
@@ -114,6 +114,12 @@ def _state(
         return "failed", f"the ledger of {wrong[0].stream} does not balance at {wrong[0].sink}"
     reasons = [reason for stats in nodes.values() for reason in stats.ended.values() if reason]
     return ("truncated", reasons[0]) if reasons else ("complete", "")
+
+
+def _unreadable(lines: list[Balance]) -> Iterable[str]:
+    for line in primary(lines).values():
+        if line.account.errors:
+            yield f"{line.stream}: {line.account.errors} inputs could not be decoded, see the results"
 
 
 def _document(report: Report, out: Path) -> dict[str, Any]:

@@ -50,16 +50,18 @@ def make_scene(
     translation: tuple[float, float, float] = (0.3, 0.05, 0.2),
     noise_px: float = 0.0,
     outlier_fraction: float = 0.0,
-    is_plane: bool = False,
+    plane_fraction: float = 0.0,
     camera: Camera = VGA,
 ) -> Scene:
-    """Scatter points at depths 2 to 8, or over a slanted plane, seen by both cameras."""
+    """Scatter points at depths 2 to 8, some of them over a slanted plane, seen by both cameras."""
     rng = np.random.default_rng(seed)
     T_cur_prev = from_rotation_vector(np.radians(rotation_deg), np.array(translation, float))
     size = np.array([camera.width, camera.height])
     pixels = rng.uniform(0, size - 1, (4 * num_points, 2))
     rays = np.column_stack([camera.undistort(pixels), np.ones(len(pixels))])
-    depth = 4 / (1 + 0.3 * rays[:, 0] - 0.2 * rays[:, 1]) if is_plane else rng.uniform(2, 8, len(rays))
+    on_plane = rng.random(len(rays)) < plane_fraction
+    plane_depth = 4 / (1 + 0.3 * rays[:, 0] - 0.2 * rays[:, 1])
+    depth = np.where(on_plane, plane_depth, rng.uniform(2, 8, len(rays)))
     points = rays * depth[:, None]
     seen = camera.project(transform(T_cur_prev, points))
     visible = np.flatnonzero(np.all((seen >= 0) & (seen <= size - 1), axis=1))[:num_points]

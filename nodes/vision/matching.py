@@ -6,7 +6,6 @@ lowest index wins, as in OpenCV's BFMatcher.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -51,21 +50,30 @@ def find_neighbours(
     if not n0 or not n1:
         empty = np.empty(0, np.float32)
         return Neighbours(np.empty(0, np.int64), empty, empty, np.empty(0, np.int64))
+    is_binary = descriptors0.dtype == np.uint8
+    values0, values1 = _as_values(descriptors0), _as_values(descriptors1)
     nearest, back = np.empty(n0, np.int64), np.zeros(n1, np.int64)
     first, second = np.empty(n0, np.float32), np.full(n0, np.inf, np.float32)
     back_distance = np.full(n1, np.inf, np.float32)
     for start in range(0, n0, max(1, max_table // n1)):
         rows = slice(start, start + max(1, max_table // n1))
-        table = _distance_table(descriptors0[rows], descriptors1)
+        table = _distance_table(values0[rows], values1)
         column_best = table.argmin(axis=0)
         column_distance = table[column_best, np.arange(n1)]
         is_nearer = column_distance < back_distance
         back[is_nearer] = column_best[is_nearer] + start
         back_distance[is_nearer] = column_distance[is_nearer]
         nearest[rows], first[rows], second[rows] = _two_smallest(table)
-    if descriptors0.dtype == np.float32:
+    if not is_binary:
         first, second = np.sqrt(first), np.sqrt(second)
     return Neighbours(nearest, first, second, back)
+
+
+def _as_values(descriptors: Descriptors) -> Float32:
+    """Return float32 descriptors as they are, and the bits of binary ones as 0 and 1."""
+    if descriptors.dtype == np.uint8:  # the squared distance of bits is their Hamming distance
+        return np.unpackbits(np.asarray(descriptors, np.uint8), axis=1).astype(np.float32)
+    return np.asarray(descriptors, np.float32)
 
 
 def _two_smallest(table: Float32) -> tuple[Int, Float32, Float32]:
@@ -77,15 +85,12 @@ def _two_smallest(table: Float32) -> tuple[Int, Float32, Float32]:
     return index, smallest, table.min(axis=1)
 
 
-def _distance_table(descriptors0: Descriptors, descriptors1: Descriptors) -> Float32:
-    """Return (N0, N1) float32: squared Euclidean distances, or Hamming distances.
+def _distance_table(descriptors0: Float32, descriptors1: Float32) -> Float32:
+    """Return the squared Euclidean distances (N0, N1) float32.
 
     |a|^2 + |b|^2 - 2 a.b is one matrix product of (-2 a, |a|^2, 1) and (b, 1, |b|^2). For raw SIFT
     every partial sum is an integer below 2^24, hence exact in whatever order it is summed.
     """
-    if descriptors0.dtype == np.uint8:
-        bits = cv2.batchDistance(descriptors0, descriptors1, cv2.CV_32S, normType=cv2.NORM_HAMMING)
-        return np.asarray(bits[0], np.float32)
     norms0 = np.einsum("nd,nd->n", descriptors0, descriptors0)
     norms1 = np.einsum("nd,nd->n", descriptors1, descriptors1)
     left = np.column_stack([-2 * descriptors0, norms0, np.ones_like(norms0)])

@@ -32,11 +32,10 @@ def sampson_distance(F_1_0: Float, points0: Float, points1: Float) -> Float:
     """
     x0, x1 = homogeneous(points0), homogeneous(points1)
     lines1, lines0 = x0 @ F_1_0.T, x1 @ F_1_0
-    gradient = np.hypot(np.hypot(lines0[:, 0], lines0[:, 1]), np.hypot(lines1[:, 0], lines1[:, 1]))
-    # Where both points are epipoles every line passes through them: the gradient and x1'Fx0 are 0.
-    return np.asarray(
-        np.abs(np.sum(x1 * lines1, axis=1)) / np.maximum(gradient, np.finfo(float).tiny), np.float64
-    )
+    residual = np.abs(np.sum(x1 * lines1, axis=1))
+    gradient = np.linalg.norm(np.hstack([lines1[:, :2], lines0[:, :2]]), axis=1)
+    # At the epipoles both are zero but for rounding, and every line fits.
+    return np.asarray(residual / np.maximum(gradient, 1e-9 * np.abs(F_1_0).max()), np.float64)
 
 
 def transfer_distance(H_1_0: Float, points0: Float, points1: Float) -> Float:

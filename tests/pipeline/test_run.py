@@ -126,7 +126,7 @@ def test_every_key_is_in_the_balance_whatever_became_of_it(tmp_path: Path) -> No
 def test_a_truncated_recording_is_not_complete(tmp_path: Path) -> None:
     result = run_text(CHAIN, tmp_path, "count.params.truncated=20")
     assert (result.exit_code, result.report.state) == (3, "truncated")
-    assert result.report.why == "truncated: 20 of 60 numbers"
+    assert result.report.why == "20 of 60 numbers"
     assert len(lines(tmp_path)) == 20
 
 

@@ -58,7 +58,7 @@ def test_a_point_3_px_off_its_horizontal_line_is_3_px_shared_by_two_views_away()
 
 def test_epipoles_fit_every_constraint() -> None:
     epipole = VGA.K[:2, 2][None]
-    assert sampson_distance(fundamental(FORWARD, VGA.K), epipole, epipole) == [0]
+    assert sampson_distance(fundamental(FORWARD, VGA.K), epipole, epipole)[0] < 1e-3
 
 
 def test_the_transfer_distance_is_that_from_the_mapped_point() -> None:
