@@ -1,1 +1,1 @@
-"""The built-in graphs: one YAML file each, run by name with `posestream run INPUT --config NAME`."""
+"""The built-in graphs, one YAML file each: `posestream run INPUT --config NAME`."""

@@ -20,7 +20,7 @@ class Detector(Node):
         algorithm: Annotated[str, DETECTORS, "how keypoints are found and described"] = "sift"
         options: Annotated[object, "settings of the algorithm"] = None
 
-    outputs = {"features": Output(Features)}  # noqa: RUF012 as every node declares it
+    outputs = {"features": Output(Features)}
     stateless = True
     _detector: FindsKeypoints
 

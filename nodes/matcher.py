@@ -38,7 +38,7 @@ class Matcher(Node):
         algorithm: Annotated[str, MATCHERS, "how keypoints are matched"] = "brute_force"
         options: Annotated[object, "settings of the algorithm"] = None
 
-    outputs = {"matches": Output(Matches)}  # noqa: RUF012 as every node declares it
+    outputs = {"matches": Output(Matches)}
     _matcher: FindsMatches
 
     def open(self, resources: Resources) -> None:

@@ -58,7 +58,7 @@ class Matches(Message):
     keypoints_prev: Annotated[npt.NDArray[np.float32], Array("float32", "N 2")]
     keypoints_cur: Annotated[npt.NDArray[np.float32], Array("float32", "K 2")]
     ids_prev: Annotated[npt.NDArray[np.int64], Array("int64", "N")]
-    """Identity of each keypoint within its stream, the same as when its frame was the current one."""
+    """Identity of each keypoint within its stream, as when its frame was the current one."""
     ids_cur: Annotated[npt.NDArray[np.int64], Array("int64", "K")]
     matches: Annotated[npt.NDArray[np.int32], Array("int32", "M 2")]
     """Column 0 indexes prev, column 1 cur; each index at most once; sorted by column 0."""
@@ -92,7 +92,7 @@ class RelativePose(Message):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mosaic(Message):
-    """A rectangle of a panorama: `image` has its top-left pixel at `origin` (x, y) of the canvas."""
+    """A part of a panorama: `image` has its top-left pixel at `origin` (x, y) of the canvas."""
 
     image: Annotated[npt.NDArray[np.uint8], Array("uint8", "H W 3")]
     mask: Mask

@@ -31,7 +31,7 @@ class Pose(Node):
                     f"not {self.homography_threshold_px}"
                 )
 
-    outputs = {"pose": Output(RelativePose)}  # noqa: RUF012 as every node declares it
+    outputs = {"pose": Output(RelativePose)}
     stateless = True
     _estimator: EstimatesMotion
 

@@ -1,1 +1,1 @@
-"""The engine: graphs, links, messages, the runner and the command line. It has never heard of a keypoint."""
+"""The engine: graphs, links, messages, runner, command line. It has never heard of a keypoint."""

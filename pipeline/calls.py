@@ -1,4 +1,4 @@
-"""Calls of a node's code, and what comes of them: items for its outputs, checked against the contract."""
+"""Calls of a node's code, and what comes of them: items for its outputs, held to the contract."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ContractError(Exception):
 
 @dataclass(frozen=True)
 class Settled:
-    """Stands among the results of a job: all that there was to do for this key of `port` is done."""
+    """Stands among the results of a job: all is done that was to be done for a key of `port`."""
 
     port: str
 
@@ -97,7 +97,12 @@ class Calls:
     def _miss(self, miss: Miss) -> Iterator[Result]:
         item = miss.item
         notice = Notice(
-            cast(Any, item.kind.value), item.stream, item.seq, item.stamp_ns, item.reason, item.count
+            cast(Any, item.kind.value),
+            item.stream,
+            item.seq,
+            item.stamp_ns,
+            item.reason,
+            item.count,
         )
         self.node.notice(miss.port, notice)
         if self._passes_misses:

@@ -106,7 +106,7 @@ def main() -> None:
             _Child(reports).run()
         except PosestreamError as error:
             _fail(reports, Failure(str(error), error.exit_code))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the runner shows it)
             _fail(reports, Failure(f"{type(error).__name__}: {error}", 1, traceback.format_exc()))
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The command line. Commands that need vision are found by entry point (group posestream.commands)."""
+"""The command line. Commands that need vision are found by entry point, as nodes are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from typer.exceptions import TyperException
 
 from pipeline.errors import ConfigError, MissingDependencyError, PosestreamError
 
-FIRST_STEPS = """posestream turns a camera or a video into keypoints, matches, relative poses and panoramas.
+FIRST_STEPS = """\
+posestream turns a camera or a video into keypoints, matches, relative poses and panoramas.
 
   posestream demo               track a built-in scene and compare with the exact truth
   posestream run VIDEO          track a video, a folder of images, or a camera (run 0)
@@ -185,6 +186,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    # Nodes run side by side, each in one thread: threads of a matrix product would only spin.
+    for library in ("OPENBLAS", "MKL", "OMP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     code: object = 1
     try:
         _add_vision_commands()
@@ -202,7 +206,9 @@ def main() -> NoReturn:
         code = 130
     except ImportError as error:
         code = MissingDependencyError.exit_code
-        cure = "apt-get install libgl1 libglib2.0-0" if "libg" in str(error).lower() else "reinstall"
+        cure = (
+            "apt-get install libgl1 libglib2.0-0" if "libg" in str(error).lower() else "reinstall"
+        )
         _complain(f"{error} ({cure})", traceback.format_exc())
     except Exception as error:  # noqa: BLE001 (one line for the user, the trace with --debug)
         _complain(

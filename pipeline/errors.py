@@ -1,4 +1,4 @@
-"""The errors that a user meets: one line that says what is wrong and how to mend it, and an exit code."""
+"""The errors that a user meets: one line with what is wrong and the cure, and an exit code."""
 
 from typing import ClassVar
 

@@ -19,7 +19,7 @@ AHEAD = 2  # items that the reading thread may be ahead of the sending one
 
 
 class SourceLoop(Loop):
-    """Runs a source: every item that it produces goes to all its links, then the end of the stream."""
+    """Runs a source: all that it produces goes to all its links, then the end of the stream."""
 
     def __init__(self, spec: NodeSpec, graph: Graph, wiring: Wiring, control: Control) -> None:
         super().__init__(spec, graph, wiring, control)
@@ -85,7 +85,7 @@ class SourceLoop(Loop):
             except TruncatedError as error:
                 yield Item(Kind.EOS, self._stream, 0, 0, reason=str(error))
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (carried to the node's thread)
                 yield WorkError(Place("reading", self._stream, last_seq + 1), error)
                 return
             finally:

@@ -1,4 +1,4 @@
-"""The nodes of one process: their loops, started together and watched by the process's main thread."""
+"""The nodes of one process: their loops, started together and watched by the main thread."""
 
 from __future__ import annotations
 

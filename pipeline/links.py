@@ -130,7 +130,8 @@ class Receiver:
         self._next_number += 1
         if item.kind is Kind.EOS and item.count != self._keys[item.stream]:
             raise LinkError(
-                f"stream {item.stream} ended after {item.count} keys, {self._keys[item.stream]} arrived"
+                f"stream {item.stream} ended after {item.count} keys, "
+                f"{self._keys[item.stream]} arrived"
             )
         if item.kind is not Kind.EOS:
             self._keys[item.stream] += item.count

@@ -88,7 +88,7 @@ class Loop:
             pass
         except WorkError as error:
             self._control.fail(self.spec.name, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is ends the run)
             self._control.fail(self.spec.name, WorkError(Place("the engine"), error))
         finally:
             self._finish()

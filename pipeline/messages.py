@@ -1,4 +1,4 @@
-"""What travels between nodes: messages of named arrays and scalars, items that carry them, and their wire form.
+"""What travels between nodes: messages of arrays and scalars, items around them, the wire form.
 
 A `Message` is a frozen dataclass. Its array fields declare dtype and shape in their annotation, and
 are checked and made read-only when it is built:
@@ -36,7 +36,7 @@ class WireError(Exception):
 
 
 class Array:
-    """Declares the dtypes and shapes that an array field may have: `Array("uint8", "H W", "H W 3")`."""
+    """Declares dtypes and shapes that an array field may have: `Array("uint8", "H W", "H W 3")`."""
 
     def __init__(self, dtypes: str, *shapes: str) -> None:
         self.dtypes = dtypes.split(" or ")
@@ -118,7 +118,7 @@ def _make_scalars(message: type) -> type[msgspec.Struct]:
     )
 
 
-# Both are asked for every message; a name for the plain call keeps the cache's own type out of sight.
+# Both are asked for every message; the plain type of the call keeps the cache's own out of sight.
 array_fields: Callable[[type], dict[str, tuple[Array, bool]]] = cache(_find_array_fields)
 _scalars: Callable[[type], type[msgspec.Struct]] = cache(_make_scalars)
 
@@ -140,7 +140,7 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One step of a stream on a link: a message, or the word why there is none, or the stream's end.
+    """One step of a stream on a link: a message, the reason why there is none, or the end.
 
     `born_ns` is the monotonic time at which the source released the key. A GAP covers `count` keys,
     from `seq` to `last` inclusive. In an EOS `count` is the number of keys sent before it, and

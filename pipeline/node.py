@@ -1,4 +1,4 @@
-"""The contract between the engine and a node: what a node declares, what it is given, what it yields.
+"""The contract between engine and node: what a node declares, is given, and yields.
 
 A node never sees a socket, a thread or a clock. The engine calls `open` where the node runs, then
 `process` once for each complete set of inputs (or `process_batch`), then `close`.
@@ -23,8 +23,8 @@ from pipeline.messages import Message
 __all__ = [
     "Break",
     "Message",
-    "Node",
     "NoParams",
+    "Node",
     "Notice",
     "Output",
     "Resources",
@@ -56,7 +56,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Break:
-    """Yielded in place of a message: no result, and the stream is not continuous here: a declared gap."""
+    """Yielded in place of a message: no result, and the stream breaks here: a declared gap."""
 
     reason: str
 
@@ -135,7 +135,7 @@ class Node:
         self.resources = resources
 
     def process_batch(self, messages: Sequence[Any]) -> Iterable[Any]:
-        """Process several messages of the only input at once; yield one result for each, in order."""
+        """Process several messages of the only input; yield one result for each, in order."""
         for message in messages:
             yield from self.process(message)
 

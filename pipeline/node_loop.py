@@ -111,7 +111,7 @@ class NodeLoop(Loop):
     # ------------------------------------------------------------------ items in
 
     def _take_items(self) -> bool:
-        """Turn received items into steps: as many as there is room for, or all where the newest wins."""
+        """Turn received items into steps: as many as there is room for, all if the newest wins."""
         taken = False
         for inlet in self._inlets:
             while inlet.receiver.queue and (self._keeps_newest or not self._steps):

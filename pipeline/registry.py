@@ -69,7 +69,7 @@ class Registry:
             ) from error
 
     def create(self, name: str, options: object = None) -> Any:
-        """Build the class behind a name from its `Options`, a mapping of them, or None for defaults."""
+        """Build the class behind a name from its `Options`, a mapping of them, or the defaults."""
         cls = self.load(name)
         if options is None or isinstance(options, Mapping):
             options = cls.Options(**(options or {}))

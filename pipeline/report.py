@@ -1,4 +1,4 @@
-"""What a run leaves behind about itself: config.yaml, stats.json, and the balance of every stream."""
+"""What a run leaves about itself: config.yaml, stats.json, and the balance of every stream."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def primary(balances: Iterable[Balance]) -> dict[str, Balance]:
 
 
 def _sinks(graph: Graph) -> Iterable[tuple[str, str, set[str]]]:
-    """Yield (node, port, streams) of every dense input of nodes without outputs, main results first."""
+    """Yield (node, port, streams) of every dense input of the sinks, main results first."""
     for name, spec in sorted(graph.nodes.items(), key=lambda n: n[1].join is JoinRule.LATEST):
         edges = [edge for edge in graph.edges if edge.consumer == name]
         if spec.node_class.outputs or not edges:
@@ -119,7 +119,7 @@ def _state(
 def _unreadable(lines: list[Balance]) -> Iterable[str]:
     for line in primary(lines).values():
         if line.account.errors:
-            yield f"{line.stream}: {line.account.errors} inputs could not be decoded, see the results"
+            yield f"{line.stream}: {line.account.errors} inputs could not be decoded"
 
 
 def _document(report: Report, out: Path) -> dict[str, Any]:

@@ -94,11 +94,11 @@ class _Run:
 def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
     """Run a graph to its end and write its run folder.
 
-    The first Ctrl-C lets the sources end, so that all outputs are finished; the second stops at once.
+    The first Ctrl-C lets the sources end, so that all outputs are finished; the second stops.
 
     Args:
         out: the run folder, made if need be.
-        on_status: called about every 50 ms with the numbers of all nodes and the seconds since the start.
+        on_status: called about every 50 ms with the numbers of all nodes and the seconds so far.
 
     Raises:
         ConfigError: the run folder cannot be written.

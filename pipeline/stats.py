@@ -1,4 +1,4 @@
-"""The ledger: what every node took, made, dropped and how long it took, as plain mergeable numbers."""
+"""The ledger: what every node took, made and dropped, and how long it took, as plain numbers."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pipeline.stats import Account, Histogram, NodeStats
 
 
 def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) -> str:
-    """Return the state of a run in one line: rates, queues, drops, latency, what nodes report, time left."""
+    """Return how a run is going: rates, queues, drops, latency, what nodes report, time left."""
     captured = sum(sum(stats.captured.values()) for stats in nodes.values())
     sinks = [nodes[n].accounts for n, spec in graph.nodes.items() if not spec.node_class.outputs]
     accounts = [account for ports in sinks for s in ports.values() for account in s.values()]

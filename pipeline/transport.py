@@ -34,7 +34,7 @@ ZERO_COPY_BYTES = 64 * 1024  # below this a copy is cheaper than its book-keepin
 
 
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
-    """What a consumer says first: the secret of the run, which also stands for its graph, and its credit."""
+    """What a consumer says first: the secret of the run (and so of its graph), and its credit."""
 
     run: str
     link: str
@@ -43,7 +43,7 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass
 class Loans:
-    """Items on their way within one process: they travel by reference, their tokens over the socket."""
+    """Items on their way within one process, by reference; tokens of them cross the socket."""
 
     _items: dict[bytes, tuple[int, Item]] = field(default_factory=dict)
     _tokens: Iterator[int] = field(default_factory=itertools.count)

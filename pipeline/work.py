@@ -1,4 +1,4 @@
-"""Where the work of a node is done: in the node's own thread, or in worker threads with the order restored.
+"""Where the work of a node is done: in its own thread, or in worker threads, order restored.
 
 Every executor takes jobs, keeps the results in the order of the jobs, and can say since when it
 has been busy with what, for whoever watches over hangs.
@@ -123,7 +123,7 @@ class _Task:
 
 
 class PoolExecutor:
-    """Does up to `workers` jobs at a time in threads of its own, and wakes the node's thread after each."""
+    """Does up to `workers` jobs at a time in threads of its own; wakes the node's after each."""
 
     def __init__(self, name: str, workers: int, watch: Watch, wake: Wake) -> None:
         self._watch = watch

@@ -1,4 +1,4 @@
-"""A seeded scene before two cameras with the exact motion between them: the truth of the geometry tests."""
+"""A seeded scene before two cameras and the exact motion between them: the truth of the tests."""
 
 from dataclasses import dataclass
 

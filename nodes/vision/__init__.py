@@ -1,1 +1,1 @@
-"""Pure algorithms over arrays: no engine, no files, no logging, no globals, no unseeded randomness."""
+"""Pure algorithms over arrays: no engine, files, logging, globals or unseeded randomness."""

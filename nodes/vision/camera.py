@@ -118,7 +118,7 @@ def _undistort(distorted: Float, distortion: tuple[float, ...]) -> Float:
             if not np.any(np.abs(residual) > _TOLERANCE):
                 break
             points -= _solve(jacobian, residual)
-    # Far out the polynomial turns back: what it maps there, mirrored or from across, is no solution.
+    # Far out the polynomial turns back: what it maps from there, or from across, is no solution.
     is_solved = np.all(np.abs(residual) <= _TOLERANCE, axis=1)
     is_unfolded = (_determinant(jacobian) > 0) & (np.sum(points * distorted, axis=1) >= 0)
     points[~(is_solved & is_unfolded)] = np.nan

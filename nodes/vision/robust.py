@@ -1,7 +1,8 @@
 """The robust estimators of poselib and OpenCV behind one set of words; the only user of poselib.
 
 `points0` and `points1` are (M, 2) float64, finite, ideal (undistorted) pixels of one camera K, row
-by row a match. A sampler returns None where it finds nothing. Everything repeats exactly per seed.
+by row a match, at least 5. A sampler returns None where it finds nothing. Everything repeats exactly
+per seed.
 """
 
 import hashlib
@@ -88,12 +89,8 @@ def sample_motion_magsac(
     `limits.min_iterations` has no meaning here.
     """
     _require_finite(points0, points1)
-    params = _usac_params(limits, seed)
-    try:
-        E_1_0, _ = cv2.findEssentialMat(points0, points1, K, K, None, None, params)
-    except cv2.error:  # it asserts on matches that it cannot solve
-        return None
-    if E_1_0 is None or E_1_0.shape != (3, 3) or not np.isfinite(E_1_0).all():
+    E_1_0, _ = cv2.findEssentialMat(points0, points1, K, K, None, None, _usac_params(limits, seed))
+    if E_1_0 is None or not np.isfinite(E_1_0).all():
         return None
     return motion_in_front(
         np.asarray(E_1_0, np.float64), normalised(points0, K), normalised(points1, K)
@@ -122,10 +119,7 @@ def refine_motion(
 def sample_homography(points0: Float, points1: Float, limits: Limits, seed: int) -> Float | None:
     """Find H_1_0 by OpenCV's MAGSAC (Barath, Matas & Noskova, CVPR 2019)."""
     _require_finite(points0, points1)
-    try:
-        H_1_0, _ = cv2.findHomography(points0, points1, _usac_params(limits, seed))
-    except cv2.error:  # it asserts on matches that it cannot solve
-        return None
+    H_1_0, _ = cv2.findHomography(points0, points1, _usac_params(limits, seed))
     return None if H_1_0 is None else _scaled(np.asarray(H_1_0, np.float64))
 
 

@@ -22,14 +22,14 @@ from pydantic.errors import PydanticUserError
 
 from pipeline.config import plugins
 from pipeline.config.build import Builder
-from pipeline.errors import ConfigError, MissingDependencyError
-from pipeline.graph import Graph
 from pipeline.config.options import apply_placement, apply_sets
 from pipeline.config.plugins import node_registries
 from pipeline.config.problems import KeyPath, Problems, show_value
-from pipeline.registry import Registry
 from pipeline.config.strict_yaml import MAX_BYTES, read_yaml, write_yaml
 from pipeline.config.wording import word_errors, word_refusal
+from pipeline.errors import ConfigError, MissingDependencyError
+from pipeline.graph import Graph
+from pipeline.registry import Registry
 
 __all__ = ["load", "load_text", "node_registries", "parse", "resolved_yaml"]
 

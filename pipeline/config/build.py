@@ -16,16 +16,16 @@ from pipeline.config.checks import (
     check_nodes,
     check_sources,
 )
-from pipeline.errors import ConfigError, MissingDependencyError
 from pipeline.config.flow import Flow
-from pipeline.graph import Edge, Graph, InputRef, NodeSpec
 from pipeline.config.inputs import InputReader
 from pipeline.config.layout import GRAPH_NAME, NODE_NAME, NODE_NAME_RULE, NodeEntry, TopEntry
-from pipeline.node import Node
 from pipeline.config.problems import KeyPath, Problems, show_value
-from pipeline.registry import suggest
 from pipeline.config.resolved import resolve
 from pipeline.config.windows import link_nodes
+from pipeline.errors import ConfigError, MissingDependencyError
+from pipeline.graph import Edge, Graph, InputRef, NodeSpec
+from pipeline.node import Node
+from pipeline.registry import suggest
 
 
 class Settings(Protocol):

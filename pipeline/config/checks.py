@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from pipeline.config.flow import Flow, Specs, find_cycle, order_nodes
-from pipeline.graph import InputRef, JoinRule, NodeSpec
-from pipeline.node import Node
-from pipeline.ports import input_ports
 from pipeline.config.problems import KeyPath
+from pipeline.graph import InputRef, JoinRule, NodeSpec
+from pipeline.ports import input_ports
 from pipeline.registry import suggest
 
 Breach = tuple[KeyPath, str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from pipeline.graph import InputRef, Policy
 from pipeline.config.problems import KeyPath, Problems, show_value
+from pipeline.graph import InputRef, Policy
 from pipeline.registry import suggest
 
 FORMS = "node.output, a list of such, or {from: ..., policy: ...}"

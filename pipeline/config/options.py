@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.errors import ConfigError
 from pipeline.config.problems import MAX_SHOWN, KeyPath, Problems, show_path, show_value
-from pipeline.registry import suggest
 from pipeline.config.strict_yaml import read_yaml
+from pipeline.errors import ConfigError
+from pipeline.registry import suggest
 
 TOP_KEYS = ("name", "nodes", "limits", "place", "carrier", "seed")
 PLACEMENTS = ("threads", "processes")

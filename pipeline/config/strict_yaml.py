@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from yaml.composer import ComposerError
 
-from pipeline.errors import ConfigError
 from pipeline.config.problems import Finding, KeyPath
+from pipeline.errors import ConfigError
 
 MAX_BYTES = 2**20
 MAX_VALUES = 20_000  # after aliases are expanded, so that they cannot multiply without bound
@@ -99,7 +99,7 @@ def write_yaml(data: Any) -> str:
 class _Loader(yaml.SafeLoader):
     """Composes nodes without giving any scalar a type; refuses tags, and too many nodes."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (overrides PyYAML's table)
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -220,7 +220,7 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
 class _Dumper(yaml.SafeDumper):
     """Writes scalars as `read_scalar` reads them; quotes what others take for no text."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (overrides PyYAML's table)
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pipeline import config
 from pipeline.config import plugins
+from pipeline.config.strict_yaml import MAX_BYTES, write_yaml
 from pipeline.errors import ConfigError, MissingDependencyError
 from pipeline.graph import Batch, Graph, InputRef, JoinRule, Policy
-from pipeline.config.strict_yaml import MAX_BYTES, write_yaml
 
 SMALL = "nodes: {left: {type: camera}}"
 

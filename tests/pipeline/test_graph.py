@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from link_model import END, run_model
 
 from pipeline import config
+from pipeline.config.flow import Flow, order_nodes
+from pipeline.config.windows import link_nodes
 from pipeline.draw import draw_mermaid, draw_text
 from pipeline.errors import ConfigError
-from pipeline.config.flow import Flow, order_nodes
 from pipeline.graph import Batch, Edge, Graph, InputRef, JoinRule, NodeSpec, Policy
-from pipeline.config.windows import link_nodes
 
 
 def load(*nodes: str, more: str = "") -> Graph:

@@ -55,7 +55,7 @@ def test_a_slow_viewer_does_not_slow_the_others(tmp_path: Path) -> None:
     text = (
         DIAMOND
         + '  slow: {type: "toys:Collect", join: latest, inputs: {number: count.number, other: again.number}, params: {delay_ms: 200}}\n'
-    )  # noqa: E501
+    )
     sets = ["count.params.live=true", "count.params.interval_ms=20", "count.params.count=150"]
     result = run_text(text, tmp_path, *sets)
     accounts = {b.sink: b.account for b in result.report.balances}

@@ -27,5 +27,5 @@ def test_an_argument_without_a_message_type_is_named() -> None:
     class Bad(Node):
         def process(self, number: int) -> None: ...
 
-    with pytest.raises(TypeError, match="Bad.process: annotate 'number' with one message type"):
+    with pytest.raises(TypeError, match=r"Bad\.process: annotate 'number' with one message type"):
         input_ports(Bad)

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError
 from pipeline.config.strict_yaml import MAX_BYTES, MAX_VALUES, read_scalar, read_yaml, write_yaml
+from pipeline.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class Relay(Node):
 
     def process(self, number: Number) -> Iterator[Any]:
         p = self.params
-        time.sleep((p.delay_ms + random.random() * p.jitter_ms) / 1e3)  # noqa: S311
+        time.sleep((p.delay_ms + random.random() * p.jitter_ms) / 1e3)
         if number.value == p.raise_at:
             raise ValueError("three is not a number I like")
         if number.value == p.hang_at:

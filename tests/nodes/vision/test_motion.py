@@ -126,7 +126,7 @@ def test_inliers_on_a_line_are_degenerate_though_the_outliers_are_not() -> None:
     sideways = from_rotation_vector(np.zeros(3), np.array([1.0, 0.0, 0.0]))
     along = np.linspace(0, 600, 60)
     points0 = np.column_stack([along, np.full(60, 240.0)])
-    points1 = points0 + [5.0, 0.0]
+    points1 = points0 + np.array([5.0, 0.0])
     off = np.random.default_rng(0).uniform(20, 200, 20)
     points0[:20, 1], points1[:20, 1] = 240 + off, 240 - off
     motion = find(points0, points1, sample=lambda *_: sideways)
@@ -211,7 +211,7 @@ def test_no_homography_comes_of_chance_lines_single_points_or_too_few() -> None:
 def test_no_homography_comes_of_inliers_on_a_line() -> None:
     along = np.linspace(0, 600, 60)
     points0 = np.column_stack([along, np.full(60, 240.0)])
-    points1 = points0 + [5.0, 0.0]
+    points1 = points0 + np.array([5.0, 0.0])
     points0[-6:], points1[-6:] = np.random.default_rng(0).uniform(0, 480, (2, 6, 2))
     assert no_homography(points0, points1)
 

@@ -52,7 +52,7 @@ def test_a_match_is_0_px_from_the_true_constraint() -> None:
 def test_a_point_3_px_off_its_horizontal_line_is_3_px_shared_by_two_views_away() -> None:
     F_1_0 = fundamental(SIDEWAYS, VGA.K)
     points0 = np.array([[100.0, 50.0], [300.0, 200.0]])
-    distance = sampson_distance(F_1_0, points0, points0 + [[20.0, 3.0], [-7.0, 0.0]])
+    distance = sampson_distance(F_1_0, points0, points0 + np.array([[20.0, 3.0], [-7.0, 0.0]]))
     assert distance == pytest.approx([3 / np.sqrt(2), 0], abs=1e-12)
 
 

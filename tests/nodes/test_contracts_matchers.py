@@ -1,0 +1,83 @@
+"""What every matcher of the registry promises."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from two_view_scene import texture
+
+from nodes.detectors.sift import Sift
+from nodes.matchers import MATCHERS, FindsMatches
+from nodes.vision.keypoints import Keypoints
+
+WIDE = texture(0, 200, 280)
+
+
+def described(offset: int, **options: object) -> Keypoints:
+    """Describe a part of the picture that begins `offset` pixels from its left."""
+    return Sift(Sift.Options(**options)).detect(WIDE[:, offset : offset + 260])
+
+
+def equal_descriptors(num: int) -> Keypoints:
+    found = described(0)
+    rows = np.zeros(num, np.int64)
+    return found.take(rows)
+
+
+PAIRS = {
+    "shifted": (described(0), described(12)),
+    "of unit norm": (described(0, root_sift=True), described(12, root_sift=True)),
+    "unrelated": (described(0), Sift().detect(texture(9, 200, 260))),
+    "all equal": (equal_descriptors(20), equal_descriptors(30)),
+    "one and many": (described(0).take(np.array([3])), described(0)),
+    "many and one": (described(0), described(0).take(np.array([3]))),
+    "none and many": (equal_descriptors(0), described(0)),
+    "many and none": (described(0), equal_descriptors(0)),
+    "none and none": (equal_descriptors(0), equal_descriptors(0)),
+}
+
+
+@pytest.fixture(params=MATCHERS.names())
+def matcher(request: pytest.FixtureRequest) -> FindsMatches:
+    made: FindsMatches = MATCHERS.create(request.param)
+    return made
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_each_index_occurs_at_most_once_and_in_order(matcher: FindsMatches, name: str) -> None:
+    prev, cur = PAIRS[name]
+    matches, scores = matcher.match(prev, cur)
+    assert matches.dtype == np.int32
+    assert scores.dtype == np.float32
+    assert matches.shape == (len(scores), 2)
+    assert np.isfinite(scores).all()
+    assert (np.diff(matches[:, 0]) > 0).all()
+    assert len(set(matches[:, 1])) == len(matches)
+    assert ((matches >= 0) & (matches < [max(1, len(k.keypoints)) for k in (prev, cur)])).all()
+
+
+@pytest.mark.parametrize("name", ["shifted", "of unit norm"])
+def test_a_shifted_picture_is_matched_to_itself(matcher: FindsMatches, name: str) -> None:
+    prev, cur = PAIRS[name]
+    matches, _ = matcher.match(prev, cur)
+    shift = prev.keypoints[matches[:, 0]] - cur.keypoints[matches[:, 1]]
+    is_right = np.linalg.norm(shift - np.float32([12, 0]), axis=1) < 1
+    assert is_right.sum() > 100
+    assert is_right.mean() > 0.9
+
+
+def test_a_higher_score_is_more_often_right(matcher: FindsMatches) -> None:
+    prev, cur = described(0), Sift().detect(texture(0, 200, 280)[::2, ::2])
+    matches, scores = matcher.match(prev, cur)
+    gap = prev.keypoints[matches[:, 0]] / 2 - cur.keypoints[matches[:, 1]]
+    is_right = np.linalg.norm(gap, axis=1) < 2
+    half = np.median(scores)
+    assert is_right[scores > half].mean() > is_right[scores <= half].mean()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_calls_and_threads_give_the_same_to_the_last_bit(matcher: FindsMatches, name: str) -> None:
+    expected = [array.tobytes() for array in matcher.match(*PAIRS[name])]
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: matcher.match(*PAIRS[name]), range(8)):
+            assert [array.tobytes() for array in found] == expected
