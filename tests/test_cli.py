@@ -113,6 +113,21 @@ def test_run_says_what_it_took_its_input_for(tmp_path: Path) -> None:
     assert stats["streams"]["capture"]["skips"] == 1
 
 
+def test_the_webcam_graph_keeps_up_by_dropping_and_counts_what_it_drops(tmp_path: Path) -> None:
+    done = posestream(
+        "run", "synthetic", "--config", "webcam", "--set", "capture.pace=60", "--out", "out",
+        "--set", "detector.workers=1", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text())
+    stream = stats["streams"]["capture"]
+    assert stream["frames_captured"] == 60
+    assert stream["results"] + stream["skips"] + stream["gaps"] == 60
+    assert stream["gaps"] > 10
+    assert stats["dropped"]["capture.frame>detector.frame"] == stream["gaps"]
+    assert (tmp_path / "out" / "tracks.mp4").stat().st_size > 10_000
+
+
 # ------------------------------------------------------------------ bad input
 
 

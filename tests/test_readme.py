@@ -1,11 +1,13 @@
 """The README keeps its word: its commands run, in order, in a fresh copy with a fresh environment."""
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -43,8 +45,6 @@ def fresh_copy(tmp_path: Path) -> Path:
 
 def make_video(path: Path) -> list:
     """Write a video of 30 frames that pans over a picture, and return its frames."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (60, 160, 3), np.uint8)
     picture = cv2.resize(small, (1280, 480), interpolation=cv2.INTER_CUBIC)
@@ -65,4 +65,7 @@ def test_the_commands_of_the_readme_run_in_order(fresh_copy: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for name in ("mine/poses.jsonl", "seen/tracks.mp4", "panorama/panorama.png", "two/stats.json"):
         assert (fresh_copy / "runs" / name).stat().st_size > 100, name
-    assert (fresh_copy / "runs" / "demo" / "evaluation.json").exists()
+    streams = json.loads((fresh_copy / "runs/demo/evaluation.json").read_text())["streams"]
+    assert streams["move"]["rotation_median_deg"] < 0.02
+    assert streams["move"]["direction_median_deg"] < 1
+    assert streams["pan"]["rotation_median_deg"] < 0.02
