@@ -129,8 +129,7 @@ def estimate_homography(
     H_1_0 = _fitted_homography(x0, x1, limits, seed)
     if H_1_0 is not None:
         near = transfer_distance(H_1_0, x0, x1) < limits.threshold_px
-        num_distinct = num_distinct_points(x0[near])
-        if homography_false_alarms(num_distinct, x0, x1, limits.threshold_px) > 0:
+        if _is_homography_doubtful(near, x0, x1, limits.threshold_px):
             return None, inliers
         inliers[usable] = near
     return H_1_0, inliers
@@ -143,9 +142,16 @@ def _fitted_homography(points0: Float, points1: Float, limits: Limits, seed: int
     if H_1_0 is None:
         return None
     near = transfer_distance(H_1_0, points0, points1) < limits.threshold_px
-    if why_undetermined(points0[near], points1[near], "inliers"):
-        return None
     return refine_homography(H_1_0, points0[near], points1[near])
+
+
+def _is_homography_doubtful(
+    inliers: Bool, points0: Float, points1: Float, threshold_px: float
+) -> bool:
+    if why_undetermined(points0[inliers], points1[inliers], "inliers"):
+        return True
+    num_distinct = num_distinct_points(points0[inliers])
+    return homography_false_alarms(num_distinct, points0, points1, threshold_px) > 0
 
 
 def _finite_rows(points0: Float, points1: Float) -> Bool:

@@ -1,8 +1,8 @@
 """The robust estimators of poselib and OpenCV behind one set of words; the only user of poselib.
 
 `points0` and `points1` are (M, 2) float64, finite, ideal (undistorted) pixels of one camera K, row
-by row a match, at least 5. A sampler returns None where it finds nothing. Everything repeats exactly
-per seed.
+by row a match, at least 5. A sampler returns None where it finds nothing. Everything repeats
+exactly per seed.
 """
 
 import hashlib
@@ -158,7 +158,6 @@ def _known(options: Mapping[str, object], known: Mapping[str, object]) -> dict[s
 def _usac_params(limits: Limits, seed: int) -> Any:
     params = cv2.UsacParams()
     params.score = cv2.SCORE_METHOD_MAGSAC
-    params.loMethod = cv2.LOCAL_OPTIM_SIGMA
     params.threshold = limits.threshold_px
     params.confidence = limits.confidence
     params.maxIterations = limits.max_iterations

@@ -208,6 +208,20 @@ def test_no_homography_comes_of_chance_lines_single_points_or_too_few() -> None:
     assert no_homography(points0, points0 * [-1, 1] + [640, 0])
 
 
+def test_seven_inliers_are_no_homography_though_they_are_no_chance() -> None:
+    points0, points1 = make_scene(plane_fraction=1.0, outlier_fraction=0.9, num_points=70).ideal
+    assert no_homography(points0, points1)
+    points0, points1 = make_scene(plane_fraction=1.0, outlier_fraction=0.8, num_points=70).ideal
+    assert not no_homography(points0, points1)
+
+
+def test_many_matches_by_chance_are_no_homography_though_more_than_seven_fit() -> None:
+    chance = np.random.default_rng(0).uniform([0, 0], [640, 480], (2, 1000, 2))
+    H_1_0, inliers = estimate_homography(*chance, Limits(30.0), seed=1)
+    assert H_1_0 is None
+    assert not inliers.any()
+
+
 def test_no_homography_comes_of_inliers_on_a_line() -> None:
     along = np.linspace(0, 600, 60)
     points0 = np.column_stack([along, np.full(60, 240.0)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from two_view_scene import BARREL, VGA, Scene, make_scene
@@ -122,6 +123,25 @@ def test_a_refined_homography_is_that_of_the_plane() -> None:
     H_1_0 = refine_homography(off, *scene.ideal)
     assert H_1_0 is not None
     assert transfer_distance(H_1_0, *make_scene(plane_fraction=1.0).ideal).max() < 0.3
+
+
+def test_a_refined_homography_is_scaled_and_none_where_it_is_not_finite() -> None:
+    scene = make_scene(plane_fraction=1.0)
+    scaled = refine_homography(5 * plane_homography(scene), *scene.ideal)
+    assert scaled is not None and scaled[2, 2] == 1
+    assert refine_homography(np.full((3, 3), np.nan), *scene.ideal) is None
+
+
+def test_opencv_is_told_to_use_magsac_with_the_limits_and_the_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = []
+    monkeypatch.setattr(cv2, "findHomography", lambda *args: told.append(args[2]) or (None, None))
+    limits = Limits(threshold_px=2.5, max_iterations=321, confidence=0.95)
+    assert sample_homography(*make_scene().ideal, limits, seed=17) is None
+    assert (told[0].score, told[0].isParallel) == (cv2.SCORE_METHOD_MAGSAC, False)
+    assert (told[0].threshold, told[0].confidence) == (2.5, 0.95)
+    assert (told[0].maxIterations, told[0].randomGeneratorState) == (321, 17)
 
 
 def test_a_homography_that_mirrors_is_none() -> None:
