@@ -81,7 +81,7 @@ class _Child:
             if order.drain:
                 self._group.control.drain.set()
             if order.stop:
-                self._group.control.stop.set()
+                self._group.control.halt()
 
     def _next_order(self) -> Order:
         line = sys.stdin.buffer.readline()

@@ -60,6 +60,7 @@ class Child:
 
     def start(self, endpoints: Mapping[str, str]) -> None:
         """Let the nodes begin."""
+        self.heard_at = time.monotonic()  # it had nothing to say while others got ready
         self._tell(Order(start=dict(endpoints)))
 
     def drain(self) -> None:

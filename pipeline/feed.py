@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import cast
 
+from pipeline.calls import ContractError
 from pipeline.graph import Graph, NodeSpec
 from pipeline.loop import POLL_MS, Control, Loop
 from pipeline.messages import Item, Kind, Message
@@ -27,21 +28,23 @@ class SourceLoop(Loop):
         self._room = threading.Semaphore(AHEAD)
         self._stream = spec.name
         self._has_ended = False
-        (self._output,) = spec.node_class.outputs
+        ((self._output, output),) = spec.node_class.outputs.items()
+        self._message = output.message
 
     def _work(self) -> None:
         self.stats.expected = cast(Source, self.node).length()
         reader = threading.Thread(target=self._read, name=f"{self.spec.name}#read", daemon=True)
         reader.start()
+        self.helpers.append(reader)
         while not self._has_ended or self._outbox:
+            self._heed_stop()
             moved = self._send_outbox() | self._post_next()
             if not moved:
                 self._poll(POLL_MS)
         reader.join()
 
     def _end_work(self) -> None:
-        # A reader that waits for room must end before the node is closed under it.
-        self._room.release(2)
+        self._room.release(2)  # for a reader that waits for room
 
     def _post_next(self) -> bool:
         if self._outbox or not self._ready:
@@ -74,28 +77,37 @@ class SourceLoop(Loop):
         results = cast(Source, self.node).produce()
         last_seq = -1
         while not self._control.drain.is_set():
-            self.watch.begin(Place("reading", self._stream, last_seq + 1))
-            try:
-                result = next(results)
-                item = self._item(result)
-                last_seq = item.seq
-            except StopIteration:
-                yield Item(Kind.EOS, self._stream, 0, 0)
+            item = self._next(results, last_seq)
+            if isinstance(item, WorkError) or item.kind is Kind.EOS:
+                yield item
                 return
-            except TruncatedError as error:
-                yield Item(Kind.EOS, self._stream, 0, 0, reason=str(error))
-                return
-            except Exception as error:  # noqa: BLE001 (carried to the node's thread)
-                yield WorkError(Place("reading", self._stream, last_seq + 1), error)
-                return
-            finally:
-                self.watch.end()
+            last_seq = item.seq
             yield pacer.release(item)
         yield Item(Kind.EOS, self._stream, 0, 0, reason="interrupted")
 
-    def _item(self, result: Message | Unreadable) -> Item:
+    def _next(self, results: Iterator[Message | Unreadable], last_seq: int) -> Item | WorkError:
+        """Read under watch: the next item, the end of the stream, or what went wrong."""
+        place = Place("reading", self._stream, last_seq + 1)
+        self.watch.begin(place)
+        try:
+            return self._item(next(results), last_seq)
+        except StopIteration:
+            return Item(Kind.EOS, self._stream, 0, 0)
+        except TruncatedError as error:
+            return Item(Kind.EOS, self._stream, 0, 0, reason=str(error))
+        except BaseException as error:  # noqa: BLE001 (carried to the node's thread)
+            return WorkError(place, error)
+        finally:
+            self.watch.end()
+
+    def _item(self, result: Message | Unreadable, last_seq: int) -> Item:
+        if not isinstance(result, self._message | Unreadable):
+            raise ContractError(f"produce gave {type(result).__name__}, which is not its output")
+        stream = self._stream if isinstance(result, Unreadable) else result.stream
+        if stream != self._stream or result.seq <= last_seq:
+            raise ContractError(f"produce gave {stream}:{result.seq} after seq {last_seq}")
         if isinstance(result, Unreadable):
-            return Item(Kind.ERROR, self._stream, result.seq, result.stamp_ns, reason=result.reason)
+            return Item(Kind.ERROR, stream, result.seq, result.stamp_ns, reason=result.reason)
         return Item.data(result, 0)
 
 

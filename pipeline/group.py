@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Iterable
@@ -73,7 +74,7 @@ class Group:
                     streams=streams,
                     out=out,
                     seed=self.graph.seed,
-                    report=stats.gauges.__setitem__,
+                    report=lambda name, value, stats=stats: _show(stats.gauges, name, value),  # type: ignore[misc]
                     warn=lambda text, stats=stats: _add_once(stats.warnings, text),  # type: ignore[misc]
                 )
             )
@@ -84,7 +85,7 @@ class Group:
             return describe_failure(*self.control.failures[0])
         for name, stats in self.snapshot().items():
             if stats.busy_s > self.graph.hang_s:
-                self.control.stop.set()
+                self.control.halt()
                 text = (
                     f"node {name!r} hangs: {stats.busy_with}, for more than {self.graph.hang_s:g} s"
                 )
@@ -108,7 +109,7 @@ class Group:
         for loop in self.loops.values():
             if loop.thread is not None:
                 loop.thread.join(max(0.0, deadline - time.monotonic()))
-        stuck = [n for n, loop in self.loops.items() if loop.thread and loop.thread.is_alive()]
+        stuck = [name for name, loop in self.loops.items() if loop.is_alive]
         if not stuck:
             self._wiring.close()
         return stuck
@@ -124,6 +125,11 @@ def describe_failure(node: str, error: WorkError) -> Failure:
         NodeError.exit_code,
         "".join(traceback.format_exception(cause)),
     )
+
+
+def _show(gauges: dict[str, float], name: str, value: float) -> None:
+    if math.isfinite(value):
+        gauges[name] = float(value)  # numpy's numbers do not cross processes
 
 
 def _add_once(warnings: list[str], text: str) -> None:

@@ -119,13 +119,16 @@ class ExactJoin:
         return self._settle(heads)
 
     def _settle(self, heads: dict[str, Item]) -> Step:
-        key = next(head for head in heads.values() if head.kind is not Kind.GAP)
+        known = [head for head in heads.values() if head.kind is not Kind.GAP]
+        key = next((head for head in known if head.kind is Kind.DATA), known[0])
         for port, head in heads.items():
             may_miss = port in self._optional and head.kind in (Kind.SKIP, Kind.BREAK)
             if head.kind is Kind.GAP:
                 return Miss(port, key.as_gap(head.reason))
             if head.kind is not Kind.DATA and not may_miss:
                 return Miss(port, head)
+        if key.kind is not Kind.DATA:
+            return Miss(next(iter(heads)), key)
         return Work({port: head.message for port, head in heads.items()}, key)
 
     def _drop_common(self, queues: dict[str, deque[Item]], heads: dict[str, Item]) -> Step:

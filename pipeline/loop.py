@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pipeline.transport import Outlets, Wiring
 from pipeline.work import Place, Watch, WorkError, run_watched
 
 POLL_MS = 200  # how often an idle thread looks whether it should stop
+HELPERS_S = 2.0  # what the helpers of a thread get to finish what they are at
 
 
 class StoppedError(Exception):
@@ -37,7 +39,12 @@ class Control:
     def fail(self, node: str, error: WorkError) -> None:
         """Report a failure and stop."""
         self.failures.append((node, error))
+        self.halt()
+
+    def halt(self) -> None:
+        """Stop everybody at once, also a source that waits for the time of its next frame."""
         self.stop.set()
+        self.drain.set()
 
 
 class Loop:
@@ -54,6 +61,8 @@ class Loop:
             spec.name, (e for e in graph.edges if e.producer == spec.name), wiring
         )
         self.thread: threading.Thread | None = None
+        self.helpers: list[threading.Thread] = []
+        """Threads that run the node's code beside its own."""
         self._control = control
         self._outbox: deque[tuple[str, Item]] = deque()  # (link, item), in order
         self._switchboard = Switchboard()
@@ -66,6 +75,12 @@ class Loop:
             target=self._run, args=(resources,), name=self.spec.name, daemon=True
         )
         self.thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a thread of this loop still runs."""
+        own = [] if self.thread is None else [self.thread]
+        return any(thread.is_alive() for thread in [*own, *self.helpers])
 
     def snapshot(self) -> NodeStats:
         """Return the numbers so far."""
@@ -97,24 +112,31 @@ class Loop:
         raise NotImplementedError  # the two loops below differ in this
 
     def _finish(self) -> None:
+        self._end_work()
+        deadline = time.monotonic() + HELPERS_S
+        for helper in self.helpers:
+            helper.join(max(0.0, deadline - time.monotonic()))
         try:
-            self._end_work()
-            self._watched("closing", self.node.close)
+            if not any(helper.is_alive() for helper in self.helpers):  # it would close under them
+                self._watched("closing", self.node.close)
         except WorkError as error:
             self._control.fail(self.spec.name, error)
         self._switchboard.close()
 
     def _end_work(self) -> None:
-        """Let go of worker threads."""
+        """Let the helpers end."""
 
     def _watched(self, doing: str, call: Callable[[], Any]) -> None:
         run_watched(self.watch, Place(doing), lambda: call() or ())
 
     def _poll(self, timeout_ms: int) -> None:
         """Hear what the sockets have to say, waiting at most `timeout_ms` for it."""
+        self._heed_stop()
+        self._switchboard.poll(timeout_ms)
+
+    def _heed_stop(self) -> None:
         if self._control.stop.is_set():
             raise StoppedError
-        self._switchboard.poll(timeout_ms)
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -48,6 +48,7 @@ class NodeLoop(Loop):
             if pooled
             else InlineExecutor(self.watch)
         )
+        self.helpers = self._executor.threads
 
     def _make_join(self, edges: list[Edge], optional: Iterable[str]) -> EachJoin | ExactJoin:
         if not self._is_joined:
@@ -77,15 +78,13 @@ class NodeLoop(Loop):
 
     def _end_work(self) -> None:
         self._executor.close()
-        deadline = time.monotonic() + 2
-        while self.watch.longest() and time.monotonic() < deadline:
-            time.sleep(0.01)
 
     def _is_quiet(self) -> bool:
         return self._executor.is_idle and not self._steps and not self._outbox
 
     def _advance(self) -> None:
         """Do what can be done without waiting; if nothing can, grant credit and wait."""
+        self._heed_stop()
         moved = self._send_outbox()
         for where, item in self._executor.results() if not self._outbox else ():
             self._deliver(where, item)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config
-from pipeline.graph import Graph, JoinRule
+from pipeline.config.flow import Flow
+from pipeline.graph import Graph, InputRef, JoinRule
 from pipeline.group import Failure
 from pipeline.stats import Account, Balance, NodeStats
 
@@ -81,13 +82,14 @@ def primary(balances: Iterable[Balance]) -> dict[str, Balance]:
 
 def _sinks(graph: Graph) -> Iterable[tuple[str, str, set[str]]]:
     """Yield (node, port, streams) of every dense input of the sinks, main results first."""
+    flow = Flow(graph.nodes)
     for name, spec in sorted(graph.nodes.items(), key=lambda n: n[1].join is JoinRule.LATEST):
         edges = [edge for edge in graph.edges if edge.consumer == name]
         if spec.node_class.outputs or not edges:
             continue
         streams: dict[str, set[str]] = {}
         for edge in edges:
-            if graph.nodes[edge.producer].node_class.outputs[edge.output].dense:
+            if flow.sparse_origin(InputRef(edge.producer, edge.output)) is None:
                 streams.setdefault(edge.input, set()).update(edge.streams)
         if len(spec.inputs) > 1 and spec.join is not JoinRule.NONE:
             yield name, "+".join(spec.inputs), set.intersection(*streams.values())

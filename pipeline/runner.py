@@ -38,7 +38,7 @@ class RunResult:
         """Return the exit code of the command line."""
         if self.failure:
             return self.failure.exit_code
-        return {"complete": 0, "truncated": 3, "interrupted": 130}[self.report.state]
+        return {"complete": 0, "truncated": 3, "interrupted": 130, "failed": 1}[self.report.state]
 
 
 @dataclass
@@ -78,7 +78,7 @@ class _Run:
             child.drain()
 
     def stop(self) -> None:
-        self.local.control.stop.set()
+        self.local.control.halt()
         for child in self.children:
             child.stop()
 
@@ -151,8 +151,10 @@ def _start(this: _Run, folder: Path) -> None:
 def _watch(this: _Run, on_status: Status | None) -> tuple[Failure | None, bool]:
     """Watch the run until it ends; return what failed, and whether the user interrupted it."""
     failure, drain_until = None, None
-    while this.is_running:
+    while True:
         try:
+            if not this.is_running:
+                break
             failure = this.failure()
             if failure or (drain_until and time.monotonic() > drain_until):
                 break

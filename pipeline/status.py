@@ -12,8 +12,9 @@ def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) ->
     """Return how a run is going: rates, queues, drops, latency, what nodes report, time left."""
     captured = sum(sum(stats.captured.values()) for stats in nodes.values())
     sinks = [nodes[n].accounts for n, spec in graph.nodes.items() if not spec.node_class.outputs]
-    accounts = [account for ports in sinks for s in ports.values() for account in s.values()]
-    done = max((account.total for account in accounts), default=0)
+    ports = [list(streams.values()) for sink in sinks for streams in list(sink.values())]
+    accounts = [account for streams in ports for account in streams]
+    done = max((sum(a.total - a.gaps for a in streams) for streams in ports), default=0)
     latency = _latency(accounts)
     parts = [
         f"{captured} frames",
@@ -22,7 +23,7 @@ def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) ->
         "queues " + " ".join(f"{n}:{s.queued}" for n, s in nodes.items() if s.accounts),
         f"drops {sum(sum(stats.dropped.values()) for stats in nodes.values())}",
         f"latency p50 {latency[0]:.0f} p99 {latency[1]:.0f} ms" if latency else "",
-        *(f"{k} {v:g}" for stats in nodes.values() for k, v in stats.gauges.items()),
+        *(f"{k} {v:g}" for stats in nodes.values() for k, v in list(stats.gauges.items())),
         _time_left(nodes, captured, seconds),
     ]
     return "  ".join(part for part in parts if part)

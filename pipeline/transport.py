@@ -19,6 +19,7 @@ import hmac
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -240,11 +241,15 @@ class Inlet:
         """Send the credit that is due; `held` items of this link wait in a join."""
         credit = self.receiver.credit_due(idle=idle, held=held)
         if credit:
-            self.socket.send_multipart([b"C", credit.to_bytes(4, "little")])
+            self._say(b"C", credit.to_bytes(4, "little"))
 
     def leave(self) -> None:
         """Say bye: all streams have ended."""
-        self.socket.send(b"B")
+        self._say(b"B")
+
+    def _say(self, *parts: bytes) -> None:
+        with suppress(zmq.Again):  # the producer is gone; whoever watches it ends the run
+            self.socket.send_multipart(parts, zmq.NOBLOCK)
 
     def _hear(self, kind: bytes, parts: list[zmq.Frame]) -> None:
         if kind == b"W":

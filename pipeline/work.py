@@ -78,7 +78,7 @@ def run_watched(watch: Watch, place: Place, job: Job) -> list[Any]:
     watch.begin(place)
     try:
         return list(job())
-    except Exception as error:
+    except BaseException as error:  # a library that exits must not end the thread unheard
         raise WorkError(place, error) from error
     finally:
         watch.end()
@@ -88,6 +88,7 @@ class InlineExecutor:
     """Does each job at once, in the calling thread."""
 
     def __init__(self, watch: Watch) -> None:
+        self.threads: list[threading.Thread] = []
         self._watch = watch
         self._results: list[Any] = []
 
@@ -130,10 +131,11 @@ class PoolExecutor:
         self._workers = workers
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._order: deque[_Task] = deque()
-        for index in range(workers):
-            thread = threading.Thread(
-                target=self._work, args=(wake,), name=f"{name}#{index}", daemon=True
-            )
+        self.threads = [
+            threading.Thread(target=self._work, args=(wake,), name=f"{name}#{index}", daemon=True)
+            for index in range(workers)
+        ]
+        for thread in self.threads:
             thread.start()
 
     @property

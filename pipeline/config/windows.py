@@ -69,7 +69,8 @@ class _Linker:
         window = max(DEFAULT_WINDOW, spec.batch.size + spec.workers)
         if policy is Policy.LATEST and not spec.is_joined:
             window = spec.batch.size  # what waits in a window grows old
-        streams = self._flow.streams[ref.node]
+        wanted = self._flow.streams[spec.name]  # a join leaves out what some input does not carry
+        streams = tuple(s for s in self._flow.streams[ref.node] if s in wanted)
         return Edge(ref.node, ref.output, spec.name, port, policy, window, streams)
 
     def _lead(self, edge: Edge, into: list[Edge]) -> int:

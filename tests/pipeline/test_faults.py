@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_run import CHAIN, DIAMOND, PLACEMENTS, lines, run_text
 
-from pipeline.children import socket_folder
+from pipeline.children import Child, socket_folder
 from pipeline.errors import ConfigError
 
 FOLDER = Path(tempfile.gettempdir()) / f"posestream-{os.getuid()}"
@@ -59,6 +59,80 @@ def test_a_node_that_hangs_ends_the_run_within_its_limit(tmp_path: Path, placeme
     assert result.failure is not None
     assert result.failure.text == "node 'relay' hangs: stream 'count', frame 3, for more than 1 s"
     assert not children_of(os.getpid())
+
+
+@PLACEMENTS
+def test_a_source_that_blocks_ends_the_run_within_its_limit(tmp_path: Path, placement: str) -> None:
+    started = time.monotonic()
+    result = run_text(
+        CHAIN, tmp_path, "count.params.hang_at=3", "limits.hang_s=1", placement=placement
+    )
+    assert time.monotonic() - started < 1 + 5
+    assert result.failure is not None
+    assert result.failure.text == "node 'count' hangs: stream 'count', frame 3, for more than 1 s"
+    assert not (tmp_path / "count.txt").exists()  # it is not closed while it reads
+
+
+def test_a_source_is_closed_only_when_it_has_read(tmp_path: Path) -> None:
+    run_text(CHAIN, tmp_path, "count.params.slow_at=5", "relay.params.raise_at=2")
+    assert (tmp_path / "count.txt").read_text() == "closed"
+
+
+def test_a_source_that_waits_for_its_next_frame_does_not_delay_the_end(tmp_path: Path) -> None:
+    started = time.monotonic()
+    result = run_text(CHAIN, tmp_path, "count.pace=0.1", "relay.params.raise_at=0")
+    assert time.monotonic() - started < 1.5
+    assert result.exit_code == 6
+
+
+def test_a_slow_stream_that_is_read_to_its_end_is_no_hang(tmp_path: Path) -> None:
+    sets = ["count.params.count=9", "relay.params.delay_ms=350", "limits.hang_s=0.5"]
+    assert run_text(CHAIN, tmp_path, *sets).report.state == "complete"
+
+
+def test_a_process_that_waits_for_slower_ones_to_start_is_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_ready = Child.wait_ready
+
+    def wait_longer(child: Child) -> dict[str, str]:
+        endpoints = wait_ready(child)
+        time.sleep(0.7)
+        return endpoints
+
+    monkeypatch.setattr(Child, "wait_ready", wait_longer)
+    result = run_text(CHAIN, tmp_path, "limits.hang_s=0.4", placement="processes")
+    assert result.report.state == "complete"
+
+
+def test_a_failure_lets_slow_nodes_finish_their_outputs(tmp_path: Path) -> None:
+    run_text(CHAIN, tmp_path, "collect.params.delay_ms=700", "relay.params.raise_at=5")
+    assert lines(tmp_path)[0] == "0 0"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_node_that_leaves_the_interpreter_is_named(tmp_path: Path, workers: int) -> None:
+    result = run_text(CHAIN, tmp_path, "relay.params.exit_at=3", f"relay.workers={workers}")
+    assert result.failure is not None
+    assert result.failure.text == "node 'relay' failed at stream 'count', frame 3: SystemExit: 4"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("stream", "produce gave other:1 after seq 0"),
+        ("seq", "produce gave count:0 after seq 0"),
+        ("type", "produce gave Total, which is not its output"),
+    ],
+)
+def test_a_source_that_breaks_its_contract_is_named(
+    tmp_path: Path, wrong: str, expected: str
+) -> None:
+    result = run_text(CHAIN, tmp_path, f"count.params.wrong={wrong}")
+    assert result.failure is not None
+    assert result.failure.text == (
+        f"node 'count' failed at stream 'count', frame 1: ContractError: {expected}"
+    )
 
 
 @PLACEMENTS

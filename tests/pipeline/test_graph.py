@@ -56,7 +56,7 @@ def test_a_fan_in_carries_all_its_streams_and_a_join_those_that_all_inputs_carry
         "right.frame>find.frame": ("right",),
         "left.frame>mark.frame": ("left",),
         "left.frame>blend.frame": ("left",),
-        "find.points>blend.points": ("left", "right"),
+        "find.points>blend.points": ("left",),
         "find.points>write.points": ("left", "right"),
         "mark.note>write.note": ("left",),
         "blend.frame>last.frame": ("left",),

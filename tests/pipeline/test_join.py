@@ -113,6 +113,20 @@ def test_a_required_port_that_skips_makes_a_miss_and_an_optional_one_none() -> N
     assert miss == Miss("x", item(Kind.ERROR, 1))
 
 
+@pytest.mark.parametrize("ports", ["xy", "yx"])
+def test_a_set_is_known_by_what_it_holds_whatever_the_order_of_the_ports(ports: str) -> None:
+    join = ExactJoin({port: ["a"] for port in ports}, optional=["x", "y"])
+    (work,) = feed(join, [("x", item(Kind.SKIP, 0)), ("y", item(Kind.DATA, 0))])
+    assert isinstance(work, Work)
+    assert work.key.kind is Kind.DATA
+
+
+def test_a_set_of_optional_ports_that_holds_nothing_makes_a_miss() -> None:
+    join = ExactJoin({"x": ["a"], "y": ["a"]}, optional=["x", "y"])
+    steps = feed(join, [("x", item(Kind.SKIP, 0)), ("y", item(Kind.BREAK, 0))])
+    assert steps == [Miss("x", item(Kind.SKIP, 0))]
+
+
 def test_an_optional_port_whose_key_was_dropped_makes_a_miss() -> None:
     join = ExactJoin({"x": ["a"], "y": ["a"]}, optional=["y"])
     steps = feed(join, [("x", item(Kind.DATA, 0)), ("y", item(Kind.GAP, 0, last=0))])

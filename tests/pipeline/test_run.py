@@ -1,5 +1,6 @@
 """Whole graphs of toy nodes: delivery, order, ends of streams, the balance, in threads and processes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,44 @@ def test_the_run_folder_can_be_run_again(tmp_path: Path) -> None:
     again = config.load(tmp_path / "a" / "config.yaml")
     run(again, tmp_path / "b")
     assert (tmp_path / "a/collect.txt").read_text() == (tmp_path / "b/collect.txt").read_text()
+
+
+def test_a_join_takes_only_the_streams_that_all_its_inputs_carry(tmp_path: Path) -> None:
+    text = """
+nodes:
+  left:    {type: "toys:Count", params: {count: 10}}
+  right:   {type: "toys:Count", params: {count: 200}}
+  relay:   {type: "toys:Relay", inputs: {number: [left.number, right.number]}}
+  collect: {type: "toys:Collect", inputs: {number: left.number, other: relay.number}}
+"""
+    assert run_text(text, tmp_path).report.state == "complete"
+    assert lines(tmp_path, "other", "left") == [f"{i} {i}" for i in range(10)]
+
+
+def test_the_balance_is_kept_of_dense_streams_only(tmp_path: Path) -> None:
+    text = """
+nodes:
+  count:   {type: "toys:Count"}
+  sum:     {type: "toys:Sum", inputs: {number: count.number}}
+  last:    {type: "toys:Last", inputs: {total: sum.total}}
+  collect: {type: "toys:Collect", inputs: {number: last.number}}
+"""
+    result = run_text(text, tmp_path)
+    assert (result.report.state, result.report.balances) == ("complete", [])
+    assert lines(tmp_path) == ["0 45"]
+
+
+@PLACEMENTS
+def test_any_number_may_be_reported(tmp_path: Path, placement: str) -> None:
+    text = CHAIN.replace("toys:Collect", "toys:Gauge")
+    seen: dict[str, float] = {}
+    graph = config.load_text(text, "test.yaml", placement=placement)
+    result = run(graph, tmp_path, lambda nodes, _: seen.update(nodes["collect"].gauges))
+    assert result.report.state == "complete"
+    assert set(seen) <= {"value"}
+    assert result.report.balances[0].account.results == 60
+
+
+def test_a_run_that_does_not_balance_ends_with_exit_code_1(tmp_path: Path) -> None:
+    result = run_text(CHAIN, tmp_path)
+    assert replace(result, report=replace(result.report, state="failed")).exit_code == 1

@@ -1,9 +1,11 @@
 """Small nodes for tests of the engine, used in graphs as `toys:Count` and so on."""
 
 import random
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -51,8 +53,12 @@ class Count(Source):
         ] = False
         unreadable: Annotated[int, "this number cannot be decoded"] = -1
         truncated: Annotated[int, "the recording is cut before this number"] = -1
+        hang_at: Annotated[int, "wait for ever before this number"] = -1
+        slow_at: Annotated[int, "take half a second for this number"] = -1
+        wrong: Annotated[str, "what is wrong with the second number: stream, seq or type"] = ""
 
     outputs = {"number": Output(Number)}
+    reading = False
 
     @property
     def live(self) -> bool:  # type: ignore[override]
@@ -61,7 +67,7 @@ class Count(Source):
     def length(self) -> int:
         return self.params.count
 
-    def produce(self) -> Iterator[Number | Unreadable]:
+    def produce(self) -> Iterator[Any]:
         p, started = self.params, time.monotonic()
         for value in range(p.count):
             seq, stamp_ns = value * p.step, value * p.interval_ms * 1_000_000
@@ -73,10 +79,30 @@ class Count(Source):
             if value == p.unreadable:
                 yield Unreadable(seq, stamp_ns, "damaged")
                 continue
+            self.reading = True
+            if value == p.hang_at:
+                threading.Event().wait()
+            time.sleep(0.5 if value == p.slow_at else 0)
+            self.reading = False
             payload = np.full((p.rows, 64), value % 251, np.uint8)
-            yield Number(
+            number = Number(
                 stream=self.resources.node, seq=seq, stamp_ns=stamp_ns, value=value, payload=payload
             )
+            yield wrong_number(number, p.wrong) if value == 1 else number
+
+    def close(self) -> None:
+        (self.resources.out / f"{self.resources.node}.txt").write_text(
+            "closed while reading" if self.reading else "closed"
+        )
+
+
+def wrong_number(number: Number, wrong: str) -> Message:
+    """Break the contract of a source."""
+    if wrong == "type":
+        return Total(stream=number.stream, seq=number.seq, stamp_ns=0, total=1)
+    if wrong == "seq":
+        return replace(number, seq=0)
+    return replace(number, stream="other") if wrong == "stream" else number
 
 
 class Relay(Node):
@@ -87,10 +113,11 @@ class Relay(Node):
         delay_ms: Annotated[float, "time that each number takes"] = 0.0
         jitter_ms: Annotated[float, "random time on top"] = 0.0
         raise_at: Annotated[int, "raise at this number"] = -1
-        hang_at: Annotated[int, "sleep for a minute at this number"] = -1
+        hang_at: Annotated[int, "wait for ever at this number"] = -1
         skip_every: Annotated[int, "give no result for each n-th number"] = 0
         break_at: Annotated[int, "declare a gap at this number"] = -1
         contract: Annotated[str, "a way to break the contract"] = ""
+        exit_at: Annotated[int, "leave the interpreter at this number, as some libraries do"] = -1
 
     outputs = {"number": Output(Number)}
     stateless = True
@@ -101,7 +128,9 @@ class Relay(Node):
         if number.value == p.raise_at:
             raise ValueError("three is not a number I like")
         if number.value == p.hang_at:
-            time.sleep(60)
+            threading.Event().wait()
+        if number.value == p.exit_at:
+            sys.exit(4)
         if p.contract:
             yield from self.break_contract(number)
         elif p.skip_every and number.value % p.skip_every == 0:
@@ -158,6 +187,26 @@ class Sum(Node):
 
     def flush(self, stream: str) -> Iterator[Total]:
         yield Total(stream=stream, seq=0, stamp_ns=0, total=self.totals.get(stream, 0))
+
+
+class Last(Node):
+    """Answers every total with a number."""
+
+    outputs = {"number": Output(Number)}
+
+    def process(self, total: Total) -> Iterator[Number]:
+        payload = np.full((1, 64), total.total % 251, np.uint8)
+        yield Number(
+            stream=total.stream, seq=total.seq, stamp_ns=0, value=total.total, payload=payload
+        )
+
+
+class Gauge(Node):
+    """Reports numbers as nodes have them: of numpy, and none at all."""
+
+    def process(self, number: Number) -> None:
+        self.resources.report("value", np.float32(number.value))
+        self.resources.report("nothing", float("nan"))
 
 
 class Collect(Node):
