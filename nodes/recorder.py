@@ -44,6 +44,7 @@ class Recorder(Node):
         self._ports: dict[str, str] = {}  # writer -> the port it lives on
         self._closing = ExitStack()
         self._last: dict[str, tuple[int, int]] = {}  # (seq, stamp_ns) of each stream's last frame
+        self._num_poses = self._num_missing = 0
 
     def open(self, resources: Resources) -> None:
         """Check that the run folder can be written, and that no two files share a name."""
@@ -51,6 +52,7 @@ class Recorder(Node):
         self._ports = {name: WRITERS.load(name).port for name in self.params.writers}
         _check_file_names(resources.streams)
         _check_writable(resources.out)
+        (resources.out / "evaluation.json").unlink(missing_ok=True)  # it was of another run
 
     def process(
         self,
@@ -90,6 +92,11 @@ class Recorder(Node):
             self._last[notice.stream] = notice.seq, notice.stamp_ns
 
     def _write(self, port: str, stream: str, record: object) -> None:
+        if isinstance(record, PoseRow):
+            self._num_poses += record.T_cur_prev is not None
+            self._num_missing += record.T_cur_prev is None
+            self.resources.report("poses", self._num_poses)
+            self.resources.report("missing", self._num_missing)
         for writer in self._writers_of(port, stream):
             writer.write(record)
 

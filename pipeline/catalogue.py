@@ -73,4 +73,5 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 def _type(hint: Any) -> str:
     plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return plain.__name__ if isinstance(plain, type) and not get_args(plain) else str(plain)
+    is_plain = isinstance(plain, type) and not get_args(plain)
+    return plain.__name__ if is_plain else str(plain).replace("typing.", "")

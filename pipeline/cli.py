@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from pipeline.errors import ConfigError, MissingDependencyError, PosestreamError
+from pipeline.errors import ConfigError, InputError, MissingDependencyError, PosestreamError
 
 FIRST_STEPS = """\
 posestream turns a camera or a video into keypoints, matches, relative poses and panoramas.
@@ -58,7 +58,7 @@ def _main(
 @app.command("run")
 def _run(
     target: Annotated[
-        str, typer.Argument(help="A video, a folder, a camera index, or a graph (.yaml)")
+        str, typer.Argument(help="A video, a folder, a camera index, or a graph (name or .yaml)")
     ],
     graph_name: Config = "video",
     sets: Sets = None,
@@ -123,14 +123,18 @@ def execute(graph: Any, out: Path, *, strict: bool = False) -> int:
         console.print(_balance_table(report.balances))
     for link, count in report.dropped.items():
         console.print(f"dropped by link {link}: {count}", markup=False)
-    errors = sum(balance.account.errors for balance in report.balances)
-    code = 3 if strict and errors and not result.exit_code else result.exit_code
     if result.failure:
         _complain(result.failure.text, result.failure.trace)
-        return code
+        return result.exit_code
     why = f" ({report.why})" if report.why else ""
-    console.print(f"{report.state}{why}: {report.fps:.1f} fps, results in {out}", markup=False)
-    return code
+    numbers = "".join(f", {name} {value:g}" for name, value in report.reported.items())
+    files = " ".join(sorted(path.name for path in out.iterdir()))
+    console.print(f"{report.state}{why}: {report.fps:.1f} fps{numbers}", markup=False)
+    console.print(f"results in {out}: {files}", markup=False)
+    if strict and not result.exit_code and any(b.account.errors for b in report.balances):
+        _complain("with --strict every frame must be decoded", "")
+        return InputError.exit_code
+    return result.exit_code
 
 
 def default_folder(name: str) -> Path:
@@ -140,11 +144,17 @@ def default_folder(name: str) -> Path:
 
 def _balance_table(balances: Any) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("stream", "frames", "= results", "+ skips", "+ errors", "+ gaps", "at"):
-        table.add_column(column, justify="left" if column in ("stream", "at") else "right")
+    columns = ["stream", "frames", "= results", "+ skips", "+ errors", "+ gaps"]
+    unfinished = any(
+        not balance.holds for balance in balances
+    )  # a run that did not come to its end
+    for column in [*columns, *(["+ unfinished"] if unfinished else []), "at"]:
+        side: Any = "left" if column in ("stream", "at") else "right"
+        table.add_column(column, justify=side, no_wrap=column != "at", overflow="fold")
     for b in balances:
         a = b.account
-        numbers = (b.frames, a.results, a.skips, a.errors, a.gaps)
+        numbers = [b.frames, a.results, a.skips, a.errors, a.gaps]
+        numbers += [b.frames - a.total] if unfinished else []
         table.add_row(b.stream, *map(str, numbers), b.sink)
     return table
 
@@ -183,7 +193,8 @@ def _add_vision_commands() -> None:
 def main() -> NoReturn:
     """Run the command line: one line and an exit code for every foreseen error."""
     global _debug
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: outputs are finished
+        signal.signal(name, signal.default_int_handler)
     _debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     # Nodes run side by side, each in one thread: threads of a matrix product would only spin.
@@ -204,6 +215,7 @@ def main() -> NoReturn:
         _complain(f"{error.format_message()} (posestream --help lists the commands)", "")
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+        console.print("interrupted before the run began", markup=False)
     except ImportError as error:
         code = MissingDependencyError.exit_code
         cure = (

@@ -52,11 +52,13 @@ def graph_for(
     Raises:
         ConfigError, InputError: the target is neither, or is broken.
     """
-    if Path(target).suffix in YAML:
+    if Path(target).suffix in YAML or (target in _builtins() and not Path(target).exists()):
         overrides = [f"{SOURCE_NODE}.params.camera={camera}"] if camera else []
         return load(target, [*overrides, *sets], placement)
     recognised = recognise(target, camera)
     say(f"{target}: {recognised.kind}")
+    if SOURCE_NODE not in load(graph_name).nodes:
+        raise ConfigError(f"graph {graph_name!r} has no node {SOURCE_NODE!r} to put an input in")
     overrides = [f"{SOURCE_NODE}.{override}" for override in recognised.overrides]
     return load(graph_name, [*overrides, *sets], placement)
 

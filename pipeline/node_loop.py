@@ -92,8 +92,8 @@ class NodeLoop(Loop):
         moved |= self._take_items()
         moved |= self._start_work()
         self._grant_credit()
+        self.stats.queued = sum(len(inlet.receiver.queue) for inlet in self._inlets)
         if not moved:
-            self.stats.queued = sum(len(inlet.receiver.queue) for inlet in self._inlets)
             self._poll(self._patience_ms())
 
     def _grant_credit(self) -> None:

@@ -35,6 +35,8 @@ class Report:
     warnings: list[str]
     dropped: dict[str, int]
     """Keys dropped, by link."""
+    reported: dict[str, float]
+    """The last of every number that a node reported, by name."""
 
     @property
     def fps(self) -> float:
@@ -66,10 +68,22 @@ def write_report(
         lines,
         [*(text for stats in nodes.values() for text in stats.warnings), *_unreadable(lines)],
         {link: n for stats in nodes.values() for link, n in stats.dropped.items() if n},
+        {name: value for stats in nodes.values() for name, value in stats.gauges.items()},
     )
     document = _document(report, out)
     (out / STATS_FILE).write_text(json.dumps(document, indent=2) + "\n")
     return report
+
+
+def forget_earlier_run(out: Path) -> None:
+    """Remove what an earlier run left in its folder, so that no file of it passes for a new one."""
+    try:
+        names = json.loads((out / STATS_FILE).read_text())["hashes"]
+    except (OSError, ValueError, KeyError):
+        return  # no run has ended here
+    for name in [*names, STATS_FILE]:
+        if Path(name).name == name:
+            (out / name).unlink(missing_ok=True)
 
 
 def primary(balances: Iterable[Balance]) -> dict[str, Balance]:
@@ -121,7 +135,7 @@ def _state(
 def _unreadable(lines: list[Balance]) -> Iterable[str]:
     for line in primary(lines).values():
         if line.account.errors:
-            yield f"{line.stream}: {line.account.errors} inputs could not be decoded"
+            yield f"{line.stream}: frames that could not be decoded: {line.account.errors}"
 
 
 def _document(report: Report, out: Path) -> dict[str, Any]:
@@ -135,6 +149,7 @@ def _document(report: Report, out: Path) -> dict[str, Any]:
         "streams": {s: _stream(b, report.seconds) for s, b in primary(report.balances).items()},
         "sinks": [{"sink": b.sink, **_stream(b, report.seconds)} for b in report.balances],
         "dropped": report.dropped,
+        "reported": report.reported,
         "warnings": report.warnings,
     }
 

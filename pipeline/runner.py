@@ -15,7 +15,7 @@ from pipeline.graph import Graph
 from pipeline.group import Failure, Group
 from pipeline.messages import Message
 from pipeline.node import Node, Resources
-from pipeline.report import Report, write_report, write_resolved
+from pipeline.report import Report, forget_earlier_run, write_report, write_resolved
 from pipeline.stats import NodeStats
 
 WATCH_S = 0.05
@@ -119,15 +119,18 @@ def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
         finally:
             for child in children:
                 child.end(0.1)
-        report = write_report(
-            graph, out, this.snapshot(), time.monotonic() - this.started, failure, interrupted
-        )
+    seconds = time.monotonic() - this.started
+    try:
+        report = write_report(graph, out, this.snapshot(), seconds, failure, interrupted)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out / 'stats.json'}: {error.strerror}") from error
     return RunResult(out, report, failure)
 
 
 def _prepare(graph: Graph, out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        forget_earlier_run(out)
         write_resolved(graph, out)
     except OSError as error:
         raise ConfigError(f"cannot write the run folder {out}: {error.strerror}") from error

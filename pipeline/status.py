@@ -18,13 +18,12 @@ def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) ->
     latency = _latency(accounts)
     parts = [
         f"{captured} frames",
-        f"in {captured / seconds:.1f} fps" if seconds > 0 else "",
-        f"out {done / seconds:.1f} fps" if seconds > 0 else "",
-        "queues " + " ".join(f"{n}:{s.queued}" for n, s in nodes.items() if s.accounts),
+        f"in {captured / seconds:.1f} out {done / seconds:.1f} fps" if seconds > 0 else "",
         f"drops {sum(sum(stats.dropped.values()) for stats in nodes.values())}",
-        f"latency p50 {latency[0]:.0f} p99 {latency[1]:.0f} ms" if latency else "",
+        f"p50 {latency[0]:.0f} p99 {latency[1]:.0f} ms" if latency else "",
         *(f"{k} {v:g}" for stats in nodes.values() for k, v in list(stats.gauges.items())),
         _time_left(nodes, captured, seconds),
+        "queues " + " ".join(f"{n}:{s.queued}" for n, s in nodes.items() if s.accounts),
     ]
     return "  ".join(part for part in parts if part)
 

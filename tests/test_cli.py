@@ -103,7 +103,10 @@ def test_run_says_what_it_took_its_input_for(tmp_path: Path) -> None:
     done = posestream("run", "pan.avi", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0
     assert "pan.avi: video of 12 frames, 320x240, uncalibrated" in done.stderr
-    assert re.search(r"complete: [\d.]+ fps, results in out$", last_line(done))
+    assert re.search(r"^complete: [\d.]+ fps, inliers \d+, poses 11, missing 0$", done.stderr, re.M)
+    assert last_line(done) == (
+        "results in out: config.yaml matches.npz poses.jsonl stats.json trajectory.tum"
+    )
     assert [row["seq_cur"] for row in rows(tmp_path / "out")] == list(range(1, 12))
     stats = json.loads((tmp_path / "out" / "stats.json").read_text())
     assert stats["state"] == "complete"
@@ -186,6 +189,31 @@ def test_bad_input_is_one_line_with_the_cure(
     assert "Traceback" not in done.stderr
 
 
+def test_an_input_for_a_graph_without_a_place_for_it_is_refused(inputs: Path) -> None:
+    done = posestream("run", "images", "--config", "two_streams", cwd=inputs)
+    assert done.returncode == 2
+    assert last_line(done) == (
+        "error: graph 'two_streams' has no node 'capture' to put an input in"
+    )
+
+
+def test_a_second_run_into_a_folder_leaves_nothing_of_the_first_but_foreign_files(
+    inputs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    video = "visualiser.params.viewer=video"
+    assert (
+        posestream("run", "images", "--out", str(out), "--set", video, cwd=inputs).returncode == 0
+    )
+    (out / "notes.txt").write_text("mine")
+    (out / "evaluation.json").write_text("{}")
+    assert (out / "tracks.mp4").exists()
+    assert posestream("run", "images", "--out", str(out), cwd=inputs).returncode == 0
+    assert not (out / "tracks.mp4").exists()
+    assert not (out / "evaluation.json").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+
+
 def test_debug_shows_the_trace(inputs: Path) -> None:
     done = posestream("run", "text.mp4", "--debug", cwd=inputs)
     assert "Traceback" in done.stderr
@@ -261,7 +289,7 @@ def test_a_truncated_avi_keeps_what_came_before_the_cut(inputs: Path, tmp_path: 
     done = posestream("run", "cut.avi", "--out", str(tmp_path), cwd=inputs)
     assert done.returncode == 3
     cut = r"cut.avi is cut off after 11 of 40 frames: 200000 of \d+ bytes are there"
-    assert re.match(rf"truncated \({inputs}/{cut}\): ", last_line(done))
+    assert re.search(rf"^truncated \({inputs}/{cut}\): ", done.stderr, re.MULTILINE)
     assert len(rows(tmp_path)) > 5
     assert json.loads((tmp_path / "stats.json").read_text())["state"] == "truncated"
 
@@ -289,7 +317,7 @@ def test_an_unreadable_image_is_an_error_row_and_with_strict_exit_code_3(tmp_pat
     write_images(tmp_path / "damaged", view(0), view(1), b"not an image", view(3))
     done = posestream("run", "damaged", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0
-    assert "warning: capture: 1 inputs could not be decoded" in done.stderr
+    assert "warning: capture: frames that could not be decoded: 1" in done.stderr
     found = rows(tmp_path / "out")
     assert [(row["seq_prev"], row["seq_cur"]) for row in found] == [(0, 1), (1, 2), (1, 3)]
     assert found[1]["reason"].startswith("unreadable: ")
@@ -297,7 +325,9 @@ def test_an_unreadable_image_is_an_error_row_and_with_strict_exit_code_3(tmp_pat
     assert (
         json.loads((tmp_path / "out/stats.json").read_text())["streams"]["capture"]["errors"] == 1
     )
-    assert posestream("run", "damaged", "--strict", cwd=tmp_path).returncode == 3
+    strict = posestream("run", "damaged", "--strict", cwd=tmp_path)
+    assert strict.returncode == 3
+    assert last_line(strict) == "error: with --strict every frame must be decoded"
 
 
 def test_camera_files_and_settings_reach_the_run(tmp_path: Path) -> None:

@@ -39,7 +39,6 @@ def fresh_copy(tmp_path: Path) -> Path:
     (copy / "my_photos").mkdir()
     for index in range(0, 30, 10):
         cv2.imwrite(str(copy / "my_photos" / f"{index}.jpg"), frames[index])
-    shutil.copy(copy / "configs" / "two_streams.yaml", copy / "two_streams.yaml")
     return copy
 
 

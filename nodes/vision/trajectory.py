@@ -43,7 +43,3 @@ class StepChain:
         T_world_cur = self._last.T_world_cam @ inverse(T_cur_prev)
         self._last = PlacedCamera(self._segment, seq_cur, T_world_cur)
         return [*placed, self._last]
-
-    def end_segment(self) -> None:
-        """Note that a pose is missing: the next one begins a new segment."""
-        self._last = None

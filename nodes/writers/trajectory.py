@@ -35,9 +35,8 @@ class Trajectory(Writer[PoseRow]):
         self._num_poses_longest = 0
 
     def write(self, record: PoseRow) -> None:
-        """Place the camera of the current frame, or end the segment where the pose is missing."""
+        """Place the camera of the current frame; a pose that is missing leaves a gap."""
         if record.T_cur_prev is None or record.seq_prev is None or record.stamp_ns_prev is None:
-            self._chain.end_segment()
             return
         stamps_ns = {
             record.seq_prev: record.stamp_ns_prev,

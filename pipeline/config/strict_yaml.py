@@ -92,7 +92,7 @@ def write_yaml(data: Any) -> str:
         default_flow_style=None,
         sort_keys=False,
         width=100,
-        allow_unicode=True,
+        allow_unicode=False,  # else some line breaks of Unicode would be read back as spaces
     )
 
 

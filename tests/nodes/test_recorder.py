@@ -274,3 +274,10 @@ def test_a_writer_that_fails_to_close_does_not_keep_the_others_open(
     with np.load(tmp_path / "matches.npz") as archive:
         assert archive.files == ["0-1"]
     assert (tmp_path / "trajectory.tum").exists()
+
+
+def test_an_unreadable_frame_that_a_pose_spans_does_not_break_the_segment(tmp_path: Path) -> None:
+    notices = [_notice("skip", 0, "first_frame"), _pose(1), _notice("error", 2, "damaged")]
+    _record(tmp_path, [*notices, _pose(3, seq_prev=1)])
+    assert [row["seq_cur"] for row in _rows(tmp_path)] == [1, 2, 3]
+    assert _names(tmp_path) == ["poses.jsonl", "trajectory.tum"]

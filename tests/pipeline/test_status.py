@@ -28,7 +28,7 @@ def test_the_rate_out_is_that_of_all_streams_without_what_was_dropped() -> None:
     for stream in ("left", "right"):
         account = nodes["collect"].account("number", stream)
         account.results, account.skips, account.gaps = 9, 1, 30
-    assert "in 40.0 fps  out 10.0 fps" in status_line(GRAPH, nodes, 2.0)
+    assert "in 40.0 out 10.0 fps" in status_line(GRAPH, nodes, 2.0)
 
 
 def test_the_status_line_can_be_made_while_nodes_count(fast_switching: None) -> None:

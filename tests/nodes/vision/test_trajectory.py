@@ -36,7 +36,6 @@ def test_a_missing_pose_begins_a_segment_at_the_identity() -> None:
     chain = StepChain()
     step = from_rotation_translation(np.eye(3), np.array([1.0, 0, 0]))
     chain.add(0, 1, step)
-    chain.end_segment()
     prev, cur = chain.add(2, 3, step)
     assert (prev.segment, prev.seq, cur.segment, cur.seq) == (1, 2, 1, 3)
     assert np.array_equal(prev.T_world_cam, np.eye(4))
