@@ -169,6 +169,10 @@ def _watch(this: _Run, on_status: Status | None) -> tuple[Failure | None, bool]:
                 break
             drain_until = time.monotonic() + DRAIN_S
             this.drain()
+        except BaseException:  # whoever shows the status has failed; the nodes must not run on
+            this.stop()
+            this.end()
+            raise
     failure = failure or this.failure()
     if failure or drain_until:
         this.stop()

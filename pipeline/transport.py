@@ -9,15 +9,15 @@ DEALER is the name of the link. A message on the socket is one byte that says wh
     R refused  the reason
     C credit   a number
     D data     an item as wire parts (pipeline/messages.py)
-    T token    a number under which `Loans` holds (link number, item): the same process
+    T token    nothing: items of the same process lie in `Loans`, where there were none before
     B bye      nothing: the consumer has all it wants
 """
 
 from __future__ import annotations
 
 import hmac
-import itertools
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,22 +42,28 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
     credit: int
 
 
-@dataclass
 class Loans:
-    """Items on their way within one process, by reference; tokens of them cross the socket."""
+    """Items on their way within one process, by reference: a queue for each link.
 
-    _items: dict[bytes, tuple[int, Item]] = field(default_factory=dict)
-    _tokens: Iterator[int] = field(default_factory=itertools.count)
+    The producer puts in and the consumer takes out, from two threads, so that only the atomic
+    operations of `deque` are used. A token over the socket wakes the consumer, and is needed only
+    when the queue was empty: who finds items there takes all.
+    """
 
-    def lend(self, number: int, item: Item) -> bytes:
-        """Deposit an item and return its token."""
-        token = next(self._tokens).to_bytes(8, "little")
-        self._items[token] = number, item
-        return token
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[tuple[int, Item]]] = {}
 
-    def redeem(self, token: bytes) -> tuple[int, Item]:
-        """Take the item of a token."""
-        return self._items.pop(token)
+    def lend(self, link: str, number: int, item: Item) -> bool:
+        """Deposit an item of a link; say whether its consumer must be woken."""
+        queue = self._queues.setdefault(link, deque())
+        queue.append((number, item))
+        return len(queue) == 1
+
+    def redeem(self, link: str) -> Iterator[tuple[int, Item]]:
+        """Take all items of a link."""
+        queue = self._queues.setdefault(link, deque())
+        while queue:
+            yield queue.popleft()
 
 
 @dataclass(frozen=True)
@@ -176,8 +182,8 @@ class Outlets:
         for number, item in self.senders[link].outgoing():
             try:
                 if local:
-                    token = self._wiring.loans.lend(number, item)
-                    self.socket.send_multipart([link.encode(), b"T", token])
+                    if self._wiring.loans.lend(link, number, item):
+                        self.socket.send_multipart([link.encode(), b"T"])
                 else:
                     self._send_parts(link, encode(item, number, time.monotonic_ns()))
             except zmq.ZMQError as error:
@@ -255,7 +261,8 @@ class Inlet:
         if kind == b"W":
             self.is_welcome = True
         elif kind == b"T":
-            self.receiver.accept(*self._wiring.loans.redeem(parts[0].bytes))
+            for number, item in self._wiring.loans.redeem(self.edge.name):
+                self.receiver.accept(number, item)
         elif kind == b"D":
             self._accept_parts(parts)
         elif kind == b"R":

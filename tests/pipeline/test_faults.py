@@ -15,6 +15,7 @@ from test_run import CHAIN, DIAMOND, PLACEMENTS, lines, run_text
 
 from pipeline.children import Child, socket_folder
 from pipeline.errors import ConfigError
+from pipeline.runner import run
 
 FOLDER = Path(tempfile.gettempdir()) / f"posestream-{os.getuid()}"
 
@@ -251,3 +252,15 @@ def test_children_of_a_killed_runner_end_and_the_next_start_cleans_up(
     assert list(FOLDER.glob(f"{long_run.pid}-*"))
     with socket_folder():
         assert not list(FOLDER.glob(f"{long_run.pid}-*"))
+
+
+def test_a_status_display_that_fails_stops_the_nodes(tmp_path: Path) -> None:
+    def show(nodes: object, seconds: float) -> None:
+        raise BrokenPipeError("nobody reads")
+
+    graph = config.load_text(CHAIN, "test.yaml", ["relay.params.delay_ms=20"])
+    before = threading.active_count()
+    with pytest.raises(BrokenPipeError):
+        run(graph, tmp_path, show)
+    assert threading.active_count() == before
+    assert (tmp_path / "collect.txt").read_text()[:8] in ("", "number c")
