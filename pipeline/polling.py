@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -48,8 +49,9 @@ class Wake:
 
     def clear(self) -> None:
         """Forget all calls so far."""
-        while self.socket.poll(0):
-            self.socket.recv()
+        with suppress(zmq.Again):
+            while True:
+                self.socket.recv(zmq.NOBLOCK)
 
 
 class WakeEnd:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from test_run import CHAIN, DIAMOND, PLACEMENTS, lines, run_text
 
+from pipeline import config
 from pipeline.children import Child, socket_folder
 from pipeline.errors import ConfigError
 from pipeline.runner import run
