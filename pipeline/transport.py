@@ -210,7 +210,6 @@ class Inlet:
         self.receiver = Receiver(1 if on_idle else edge.window, on_idle=on_idle)
         self._messages = messages
         self._wiring = wiring
-        self.is_welcome = False
         self.socket = wiring.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 1000)
         self.socket.setsockopt(zmq.SNDHWM, 0)
@@ -259,8 +258,8 @@ class Inlet:
 
     def _hear(self, kind: bytes, parts: list[zmq.Frame]) -> None:
         if kind == b"W":
-            self.is_welcome = True
-        elif kind == b"T":
+            return
+        if kind == b"T":
             for number, item in self._wiring.loans.redeem(self.edge.name):
                 self.receiver.accept(number, item)
         elif kind == b"D":
