@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
 
 import pipeline
+
+ROOT = Path(__file__).parent.parent
 
 
 def posestream(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
