@@ -109,7 +109,7 @@ class Loop:
             self._finish()
 
     def _work(self) -> None:
-        raise NotImplementedError  # the two loops below differ in this
+        raise NotImplementedError  # SourceLoop and NodeLoop differ in this
 
     def _finish(self) -> None:
         self._end_work()

@@ -29,7 +29,7 @@ from pipeline.registry import suggest
 
 
 class Settings(Protocol):
-    """Makes dataclasses of plain data, and notes what is wrong with it; see pipeline/config.py."""
+    """Makes dataclasses of plain data, and notes what is wrong; see pipeline/config/__init__.py."""
 
     def check(self, cls: type, value: Any, path: KeyPath) -> Any:
         """Return an instance of `cls`, or None if that is impossible."""
