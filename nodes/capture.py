@@ -54,6 +54,7 @@ class Capture(Source):
         self._source = self._create_source()
         self._selection = Selection(self.params.start, self.params.stop, self.params.step)
         self._cameras: dict[Size, Camera] = {}
+        self._exif: Camera | None = None
         self._mask: Image | None = None
         self._sizes: list[Size] = []
         self.live = self._source.live
@@ -122,6 +123,12 @@ class Capture(Source):
                 f"{self.params.fov_deg:g} degrees; give --camera FILE"
             )
             return
+        if camera.focal_source == "exif":
+            self._exif = camera
+            self.resources.warn(
+                f"{self._source.name} is uncalibrated: the focal length is {camera.fx:.0f} px by "
+                "EXIF; give --camera FILE"
+            )
         size = (camera.width, camera.height)
         if self._source.size not in (None, size):
             raise InputError(
@@ -161,10 +168,16 @@ class Capture(Source):
         )
 
     def _camera(self, size: Size) -> Camera:
-        """Return the calibrated camera where its size fits, else an assumed one."""
+        """Return the calibrated camera where its size fits, else one by EXIF or an assumed one."""
         if size not in self._cameras:
-            self._cameras[size] = Camera.assumed(*size, self.params.fov_deg)
+            self._cameras[size] = self._uncalibrated(size)
         return self._cameras[size]
+
+    def _uncalibrated(self, size: Size) -> Camera:
+        if self._exif is None:
+            return Camera.assumed(*size, self.params.fov_deg)
+        scale = max(size) / max(self._exif.width, self._exif.height)
+        return Camera.uncalibrated(*size, self._exif.fx * scale, "exif")
 
     def _warn_of_change(self, size: Size, index: int) -> None:
         """Warn when the size changes for the first time; more would only repeat it."""

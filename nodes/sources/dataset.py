@@ -16,6 +16,7 @@ from nodes.sources.files import find_recording, missing
 from nodes.sources.folder import Folder
 from nodes.sources.recorded import Recorded
 from nodes.sources.video import Video
+from nodes.vision.camera import Camera
 from pipeline.errors import InputError
 
 
@@ -43,6 +44,12 @@ class Dataset(Recorded):
     def sidecars(self) -> Sidecars:
         """Return what stands in the folder."""
         return Sidecars.beside(Path(self.options.path))
+
+    @property
+    def camera(self) -> Camera | None:
+        """Return the calibration in the folder, else, once open, what the recording itself says."""
+        calibrated = super().camera
+        return self._recording.camera if calibrated is None and self._recording else calibrated
 
     def open(self, warn: Callable[[str], None]) -> None:
         """Find the recording and open it."""

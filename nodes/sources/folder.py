@@ -8,9 +8,11 @@ from typing import Annotated
 
 from nodes.sources.base import Picture, Selection
 from nodes.sources.beside import Sidecars
+from nodes.sources.exif import ExifFocal, common_focal
 from nodes.sources.files import is_glob, list_images
 from nodes.sources.images import UndecodableError, read_image
 from nodes.sources.recorded import Recorded
+from nodes.vision.camera import Camera
 from pipeline.errors import InputError
 
 
@@ -37,6 +39,7 @@ class Folder(Recorded):
         super().__init__(options)
         self._images: list[Path] = []
         self._stamps: list[int] = []
+        self._exif: ExifFocal | None = None
 
     @cached_property
     def sidecars(self) -> Sidecars:
@@ -44,11 +47,22 @@ class Folder(Recorded):
         path = Path(self.options.path)
         return Sidecars.of_images(path.parent if is_glob(self.options.path) else path)
 
+    @property
+    def camera(self) -> Camera | None:
+        """Return the calibration beside the images, else, once open, what their EXIF data say."""
+        calibrated = super().camera
+        if calibrated or self._exif is None or self.size is None:
+            return calibrated
+        return Camera.uncalibrated(*self.size, self._exif.focal_px(*self.size), "exif")
+
     def open(self, warn: Callable[[str], None]) -> None:
         """List the images and read their times."""
         self._images = list_images(self.options.path)
         self._stamps = self._read_stamps(len(self._images))
         self.size = self._first_size()
+        self._exif, agree = common_focal(self._images)
+        if not agree and not self.sidecars.calibration:
+            warn(f"{self.name}: the photos were zoomed; their EXIF focal lengths are not used")
 
     def frames(self, selection: Selection) -> Iterator[Picture]:
         """Yield the selected images; one that cannot be decoded has a reason instead."""

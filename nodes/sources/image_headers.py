@@ -37,7 +37,7 @@ def _png(data: bytes) -> tuple[int, int]:
 def _jpeg(data: bytes) -> tuple[int, int] | None:
     """ITU T.81, annex B: the frame header has the size; the end marker follows the last scan."""
     size = None
-    for marker, offset in _jpeg_segments(data):
+    for marker, offset in jpeg_segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, offset + 5)
             size = (width, height)
@@ -46,8 +46,12 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
     return size
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield (marker, offset of the marker) up to the first scan."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, offset of the marker) of a JPEG file up to its first scan.
+
+    Raises:
+        struct.error, IndexError: it ends before.
+    """
     offset = 2
     while True:
         if data[offset] != 0xFF:

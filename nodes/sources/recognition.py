@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.sources.beside import Sidecars
+from nodes.sources.exif import common_focal
 from nodes.sources.files import (
     find_recording,
     is_glob,
@@ -70,13 +71,14 @@ def _folder(path: Path, camera: str | None) -> Recognised:
     recording = find_recording(path)
     if recording is None:
         return _images(str(path), Sidecars.of_images(path), camera, "folder")
-    beside = _beside(Sidecars.beside(path), camera)
-    what = _count(str(recording)) if recording.is_dir() else _describe_video(recording)
+    images = str(recording) if recording.is_dir() else None
+    beside = _beside(Sidecars.beside(path), camera, images)
+    what = _count(images) if images else _describe_video(recording)
     return _recognised(f"dataset folder: {what}{beside}", "dataset", path=_absolute(str(path)))
 
 
 def _images(target: str, sidecars: Sidecars, camera: str | None, kind: str) -> Recognised:
-    text = f"{kind} of {_count(target)}{_beside(sidecars, camera)}"
+    text = f"{kind} of {_count(target)}{_beside(sidecars, camera, target)}"
     return _recognised(text, "folder", path=_absolute(target))
 
 
@@ -105,8 +107,11 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def _beside(sidecars: Sidecars, camera: str | None) -> str:
-    """Say what belongs to the input: " with calibration, timestamps and ground truth"."""
+def _beside(sidecars: Sidecars, camera: str | None, images: str | None = None) -> str:
+    """Say what belongs to the input: " with calibration, timestamps and ground truth".
+
+    `images` is the folder or glob of a recording that consists of images.
+    """
     names = [
         name
         for name, there in (
@@ -118,8 +123,14 @@ def _beside(sidecars: Sidecars, camera: str | None) -> str:
         if there
     ]
     text = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-    uncalibrated = "" if "calibration" in names else ", uncalibrated"
-    return (f" with {text}" if text else "") + uncalibrated
+    return (f" with {text}" if text else "") + (
+        "" if "calibration" in names else ", uncalibrated" + _exif(images)
+    )
+
+
+def _exif(images: str | None) -> str:
+    focal, _ = common_focal(list_images(images)) if images else (None, True)
+    return ", focal length from EXIF" if focal else ""
 
 
 def _recognised(kind: str, source: str, **options: object) -> Recognised:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.float64]
+FocalSource = Literal["exif", "matches"]
 
 _MAX_NEWTON_STEPS = 20
 _TOLERANCE = 1e-10  # of normalised coordinates: below 1e-6 pixels at any focal length
@@ -23,7 +25,8 @@ _TOLERANCE = 1e-10  # of normalised coordinates: below 1e-6 pixels at any focal 
 class Camera:
     """A pinhole camera with radial-tangential distortion (OpenCV's order: k1 k2 p1 p2 [k3 ...]).
 
-    `calibrated` is False where the focal length is only an assumption.
+    `calibrated` is False where nobody measured the camera; `focal_source` says what its focal
+    length then comes from, None that it is only an assumption.
     """
 
     width: int
@@ -35,13 +38,23 @@ class Camera:
     distortion: tuple[float, ...] = ()
     model: str = "pinhole"
     calibrated: bool = True
+    focal_source: FocalSource | None = None
 
     @classmethod
     def assumed(cls, width: int, height: int, fov_deg: float = 60.0) -> Camera:
         """Return an uncalibrated camera that sees `fov_deg` along the longer side of its image."""
-        focal = max(width, height) / 2 / math.tan(math.radians(fov_deg) / 2)
+        focal_px = max(width, height) / 2 / math.tan(math.radians(fov_deg) / 2)
+        return cls.uncalibrated(width, height, focal_px)
+
+    @classmethod
+    def uncalibrated(
+        cls, width: int, height: int, focal_px: float, focal_source: FocalSource | None = None
+    ) -> Camera:
+        """Return an uncalibrated camera whose principal point is the centre of its image."""
         centre = (width - 1) / 2, (height - 1) / 2
-        return cls(width, height, focal, focal, *centre, calibrated=False)
+        return cls(
+            width, height, focal_px, focal_px, *centre, calibrated=False, focal_source=focal_source
+        )
 
     @property
     def K(self) -> Float:  # noqa: N802 the trade's name

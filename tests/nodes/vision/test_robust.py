@@ -11,14 +11,22 @@ from nodes.vision.robust import (
     Limits,
     bundle_options,
     ransac_options,
+    refine_camera_pose,
     refine_homography,
     refine_motion,
+    sample_camera_pose,
     sample_homography,
     sample_motion_magsac,
     sample_motion_poselib,
     seed_for,
 )
-from nodes.vision.se3 import direction_angle, from_rotation_vector, rotation_angle
+from nodes.vision.se3 import (
+    direction_angle,
+    from_rotation_vector,
+    inverse,
+    rotation_angle,
+    transform,
+)
 from nodes.vision.two_view import transfer_distance
 
 SAMPLERS = [sample_motion_poselib, sample_motion_magsac]
@@ -150,6 +158,69 @@ def test_a_homography_that_mirrors_is_none() -> None:
     assert sample_homography(points, mirrored, Limits(3.0), seed=1) is None
 
 
+def seen_landmarks(
+    noise_px: float = 0.0, outlier_fraction: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return T_cam_world, landmarks (200, 3) and their pixels, the first of them wrong."""
+    rng = np.random.default_rng(5)
+    T_cam_world = from_rotation_vector(np.array([0.4, -0.3, 1.0]), np.array([2.0, -1.0, 3.0]))
+    points_cam = rng.uniform([-3, -2, 4], [3, 2, 12], (200, 3))
+    pixels = (points_cam / points_cam[:, 2:] @ K.T)[:, :2] + rng.normal(0, noise_px, (200, 2))
+    num_wrong = int(200 * outlier_fraction)
+    pixels[:num_wrong] = rng.uniform([0, 0], [640, 480], (num_wrong, 2))
+    return T_cam_world, transform(inverse(T_cam_world), points_cam), pixels
+
+
+def camera_errors(T_cam_world: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """Return the errors of rotation (degrees) and translation."""
+    turned = rotation_angle(T_cam_world[:3, :3].T @ expected[:3, :3])
+    return float(np.degrees(turned)), float(np.linalg.norm((T_cam_world - expected)[:3, 3]))
+
+
+def test_the_pose_of_a_camera_is_exact_for_exact_landmarks() -> None:
+    T_cam_world, points, pixels = seen_landmarks()
+    found = sample_camera_pose(points, pixels, K, Limits(), seed=1)
+    assert found is not None
+    assert np.allclose(found, T_cam_world, atol=1e-6)
+
+
+def test_the_pose_of_a_camera_is_found_among_half_outliers() -> None:
+    T_cam_world, points, pixels = seen_landmarks(noise_px=0.5, outlier_fraction=0.5)
+    found = sample_camera_pose(points, pixels, K, Limits(2.0), seed=1)
+    assert found is not None
+    turned, moved = camera_errors(found, T_cam_world)
+    assert turned < 0.2
+    assert moved < 0.03
+
+
+def test_the_pose_of_a_camera_repeats_to_the_bit_per_seed_and_obeys_the_limits() -> None:
+    _, points, pixels = seen_landmarks(noise_px=1.0, outlier_fraction=0.7)
+    first, again, other = (sample_camera_pose(points, pixels, K, Limits(), s) for s in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    few = Limits(min_iterations=1, max_iterations=1)
+    for limits in (few, Limits(threshold_px=20.0)):
+        assert not np.array_equal(first, sample_camera_pose(points, pixels, K, limits, seed=3))
+
+
+def test_fewer_than_four_agreeing_landmarks_give_no_pose() -> None:
+    _, points, pixels = seen_landmarks()
+    assert sample_camera_pose(points[:3], pixels[:3], K, Limits(), seed=1) is None
+    assert sample_camera_pose(points[:0], pixels[:0], K, Limits(), seed=1) is None
+    assert sample_camera_pose(points[:4], pixels[:4], K, Limits(), seed=1) is not None
+    rng = np.random.default_rng(6)
+    wrong = rng.uniform([0, 0], [640, 480], (6, 2))
+    assert sample_camera_pose(points[:6], wrong, K, Limits(0.01), seed=1) is None
+
+
+def test_a_refined_pose_of_a_camera_is_that_of_the_landmarks_despite_outliers() -> None:
+    T_cam_world, points, pixels = seen_landmarks(noise_px=0.3, outlier_fraction=0.1)
+    off = from_rotation_vector(np.radians([0.5, -0.4, 0.3]), np.full(3, 0.05)) @ T_cam_world
+    turned, moved = camera_errors(refine_camera_pose(off, points, pixels, K, 1.0), T_cam_world)
+    assert turned < 0.05
+    assert moved < 0.01
+
+
 @pytest.mark.parametrize("sample", SAMPLERS)
 def test_equal_points_give_no_motion_or_one_that_is_finite(sample: Callable) -> None:
     points = np.full((20, 2), 100.0)
@@ -175,6 +246,13 @@ def test_points_that_are_not_finite_are_refused_before_a_library_sees_them() -> 
         refine_motion(np.eye(4), bad, good, K, 1.0)
     with pytest.raises(ValueError, match="points must be finite"):
         refine_homography(np.eye(3), bad, good)
+    _, points, pixels = seen_landmarks()
+    broken = np.where(np.arange(200)[:, None] == 7, np.inf, points)
+    for wrong in ((broken, pixels), (points, bad[:200])):
+        with pytest.raises(ValueError, match="points must be finite"):
+            sample_camera_pose(*wrong, K, Limits(), 1)
+        with pytest.raises(ValueError, match="points must be finite"):
+            refine_camera_pose(np.eye(4), *wrong, K, 1.0)
 
 
 def test_an_option_that_poselib_would_pass_over_is_an_error() -> None:
