@@ -3,9 +3,10 @@
 Use it with `join: none`. `poses.jsonl` has one row for each frame but the stream's first; where
 there is no pose the row says why. Frames that a `latest` link dropped were never looked at and have
 no row: `stats.json` counts them, and `seq_prev` and `seq_cur` of the next row show the jump.
+The trajectory has a line for each frame whose place is known, in a file for each segment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,17 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from nodes.messages import Frame, Matches, Mosaic, RelativePose
-from nodes.writers import WRITERS, MatchedPoints, PoseRow, StreamFiles, Tile, Writer
+from nodes.messages import Frame, Keyframe, Matches, Mosaic, RelativePose, Trajectory
+from nodes.writers import (
+    WRITERS,
+    KeyframeRow,
+    MatchedPoints,
+    PlacedFrame,
+    PoseRow,
+    StreamFiles,
+    Tile,
+    Writer,
+)
 from pipeline.errors import ConfigError
 from pipeline.node import Message, Node, Notice, Resources
 
@@ -29,7 +39,7 @@ class Recorder(Node):
 
         writers: Annotated[
             tuple[str, ...], WRITERS, "what to write, as far as the inputs bring it"
-        ] = ("poses", "trajectory", "matches", "panorama")
+        ] = ("poses", "trajectory", "keyframes", "matches", "panorama")
         max_matches: Annotated[int, "matches kept of each pair of frames, spread evenly"] = 128
 
         def __post_init__(self) -> None:
@@ -45,6 +55,7 @@ class Recorder(Node):
         self._closing = ExitStack()
         self._last: dict[str, tuple[int, int]] = {}  # (seq, stamp_ns) of each stream's last frame
         self._num_poses = self._num_missing = 0
+        self._segments: set[tuple[str, int]] = set()
 
     def open(self, resources: Resources) -> None:
         """Check that the run folder can be written, and that no two files share a name."""
@@ -52,12 +63,15 @@ class Recorder(Node):
         self._ports = {name: WRITERS.load(name).port for name in self.params.writers}
         _check_file_names(resources.streams)
         _check_writable(resources.out)
-        (resources.out / "evaluation.json").unlink(missing_ok=True)  # it was of another run
+        for path in _evaluations(resources):
+            path.unlink(missing_ok=True)  # it was of another run
 
     def process(
         self,
         frame: Frame | None = None,
         pose: RelativePose | None = None,
+        trajectory: Trajectory | None = None,
+        keyframe: Keyframe | None = None,
         matches: Matches | None = None,
         mosaic: Mosaic | None = None,
     ) -> Iterable[Message]:
@@ -65,6 +79,10 @@ class Recorder(Node):
         if pose is not None:
             self._write("pose", pose.stream, _pose_row(pose))
             self._last[pose.stream] = pose.seq, pose.stamp_ns
+        if trajectory is not None:
+            self._write("trajectory", trajectory.stream, _placed_frame(trajectory))
+        if keyframe is not None:
+            self._write("keyframe", keyframe.stream, _keyframe_row(keyframe))
         if matches is not None:
             self._write(
                 "matches", matches.stream, _matched_points(matches, self.params.max_matches)
@@ -97,6 +115,9 @@ class Recorder(Node):
             self._num_missing += record.T_cur_prev is None
             self.resources.report("poses", self._num_poses)
             self.resources.report("missing", self._num_missing)
+        if isinstance(record, PlacedFrame) and record.T_world_cam is not None:
+            self._segments.add((stream, record.segment))
+            self.resources.report("segments", len(self._segments))
         for writer in self._writers_of(port, stream):
             writer.write(record)
 
@@ -127,11 +148,13 @@ def _pose_row(pose: RelativePose) -> PoseRow:
         stamp_ns_prev=pose.stamp_ns_prev,
         stamp_ns_cur=pose.stamp_ns,
         T_cur_prev=pose.T_cur_prev,
+        T_cur_prev_alt=pose.T_cur_prev_alt,
         scale=pose.scale,
         label=pose.label,
         reason=pose.reason,
         num_matches=pose.num_matches,
         num_inliers=pose.num_inliers,
+        covariance=pose.covariance,
     )
 
 
@@ -144,7 +167,30 @@ def _row_without_pose(notice: Notice, last: tuple[int, int] | None) -> PoseRow:
         seq_cur=notice.seq,
         stamp_ns_prev=stamp_ns_prev,
         stamp_ns_cur=notice.stamp_ns,
+        label="lost",
         reason=prefix + notice.reason.removeprefix("unreadable: "),
+    )
+
+
+def _placed_frame(trajectory: Trajectory) -> PlacedFrame:
+    return PlacedFrame(
+        seq=trajectory.seq,
+        stamp_ns=trajectory.stamp_ns,
+        segment=trajectory.segment,
+        T_world_cam=trajectory.T_world_cam,
+        reason=trajectory.reason,
+    )
+
+
+def _keyframe_row(keyframe: Keyframe) -> KeyframeRow:
+    return KeyframeRow(
+        stream=keyframe.stream,
+        seq=keyframe.seq,
+        stamp_ns=keyframe.stamp_ns,
+        segment=keyframe.segment,
+        T_world_cam=keyframe.T_world_cam,
+        reason=keyframe.reason,
+        num_landmarks=len(keyframe.landmarks),
     )
 
 
@@ -163,6 +209,15 @@ def _tile(mosaic: Mosaic) -> Tile:
     return Tile(
         image=mosaic.image, mask=mosaic.mask, origin=mosaic.origin, canvas_size=mosaic.canvas_size
     )
+
+
+def _evaluations(resources: Resources) -> Iterator[Path]:
+    """Yield the files that `posestream evaluate` leaves in a run folder."""
+    yield resources.out / "evaluation.json"
+    for stream in resources.streams:
+        files = StreamFiles(resources.out, stream, len(resources.streams) <= 1)
+        yield files.path("trajectory", ".png")
+        yield files.path("errors", ".png")
 
 
 def _check_writable(folder: Path) -> None:

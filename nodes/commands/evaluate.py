@@ -17,26 +17,49 @@ def evaluate(
         typer.Option(help="TUM file, or a folder of them; else what lies beside the input."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    plots: Annotated[
+        bool | None,
+        typer.Option(
+            "--plots/--no-plots",
+            help="Draw trajectory.png and errors.png [if there is a trajectory]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Compare the poses of a run with ground truth, and print how far off they are."""
-    result = evaluate_run(run, groundtruth)
+    """Compare the poses and the trajectory of a run with ground truth: how far off are they?"""
+    result = evaluate_run(run, groundtruth, plots)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
-    else:
-        show(result)
+        return
+    show(result)
+    if plots is not False:
+        for path in sorted([*run.glob("trajectory*.png"), *run.glob("errors*.png")]):
+            typer.echo(f"look at {path}")
 
 
-def evaluate_run(run: Path, groundtruth: Path | None = None) -> dict[str, Any]:
-    """Score a run folder, write `evaluation.json` into it, and return its content.
+def evaluate_run(
+    run: Path, groundtruth: Path | None = None, plots: bool | None = None
+) -> dict[str, Any]:
+    """Score a run folder, write `evaluation.json` and the plots into it, and return the figures.
+
+    Args:
+        run: the run folder.
+        groundtruth: a TUM file, or a folder of them, instead of what lies beside the input.
+        plots: whether to draw; None draws if there is a trajectory to draw.
 
     Raises:
         PosestreamError: the run or its ground truth cannot be read, or do not belong together.
     """
     from nodes.commands.scoring import score_run  # the help must not pay for cv2
 
-    result = score_run(Path(run), groundtruth and Path(groundtruth))
+    scored = score_run(Path(run), groundtruth and Path(groundtruth))
+    result = scored.figures()
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     (Path(run) / RESULT_FILE).write_text(text, encoding="utf-8", newline="\n")
+    if scored.has_trajectory if plots is None else plots:
+        from nodes.commands.plots import write_plots  # matplotlib is slow to import
+
+        write_plots(Path(run), scored)
     return result
 
 
@@ -51,8 +74,8 @@ def show(result: Mapping[str, Any]) -> None:
     for name in streams:
         table.add_column(name, justify="right")
     columns = [table_column(figures) for figures in streams.values()]
-    for row in columns[0]:
-        table.add_row(row, *(column[row] for column in columns))
+    for row in dict.fromkeys(row for column in columns for row in column):
+        table.add_row(row, *(column.get(row, "-") for column in columns))
     console = Console()
     console.print(table)
     for line in footnotes(result):
@@ -73,7 +96,55 @@ def table_column(figures: Mapping[str, Any]) -> dict[str, str]:
         "AUC at 5 / 10 / 20 deg (1 is best)": " / ".join(
             _share(figures[f"auc_{threshold}_deg"]) for threshold in (5, 10, 20)
         ),
+        **_label_lines(figures["labels"]),
+        **_trajectory_lines(figures["trajectory"]),
     }
+
+
+def _label_lines(labels: Mapping[str, Any]) -> dict[str, str]:
+    if set(labels) <= {"none"}:
+        return {}
+    share = {name: f"{figures['share']:.1%}" for name, figures in labels.items()}
+    lines = {
+        " / ".join(names): " / ".join(share.get(name, "0") for name in names)
+        for names in (("general", "planar"), ("rotation", "static", "lost"))
+    }
+    nees = labels.get("general", {}).get("nees_median")
+    return {
+        **lines,
+        **({} if nees is None else {"NEES of general (1 is calibrated)": f"{nees:.2f}"}),
+    }
+
+
+def _trajectory_lines(figures: Mapping[str, Any] | None) -> dict[str, str]:
+    if figures is None:
+        return {}
+    since = figures["coverage_from_bootstrap"]
+    lines = {
+        "trajectory: frames with a place": f"{figures['coverage']:.1%}",
+        "... from the first one on": (
+            "-" if since is None else f"{since:.1%} (frame {figures['first_placed']})"
+        ),
+        "segments": str(figures["num_segments"]),
+    }
+    if figures["ate_sim3_rmse"] is None:
+        return lines
+    share = figures["ate_percent_of_path"]
+    part = "" if share is None else f" ({share:.2g} %)"
+    return {
+        **lines,
+        "longest: poses, true path": f"{figures['num_poses']}, {figures['path_m']:.3g} m",
+        "ATE (RMSE), Sim(3) (of the path)": f"{figures['ate_sim3_rmse']:.3g} m{part}",
+        "ATE, SE(3): scale unknown: use Sim(3)": f"{figures['ate_se3_rmse']:.3g} m",
+        **{f"RPE over {n} frame{'s' * (n > 1)}, median": _rpe(figures, n) for n in (1, 10)},
+    }
+
+
+def _rpe(figures: Mapping[str, Any], step: int) -> str:
+    translation = figures[f"rpe_{step}_translation_median"]
+    if translation is None:
+        return "-"
+    return f"{translation:.3g} m, {figures[f'rpe_{step}_rotation_median_deg']:.3f} deg"
 
 
 def footnotes(result: Mapping[str, Any]) -> list[str]:
@@ -89,6 +160,14 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
                 f"{name}: for {figures['num_flow_unknown']} pairs it is not known how far the "
                 "picture moves (no matches.npz, no calibration or no matches); they are scored."
             )
+    if any(figures["trajectory"] for figures in result["streams"].values()):
+        notes.append(
+            "Errors of a trajectory are those of its longest segment; m is the unit of the ground "
+            "truth."
+        )
+    general = [figures["labels"].get("general", {}) for figures in result["streams"].values()]
+    if any(figures.get("num_nees") for figures in general):
+        notes.append("NEES also counts the errors of ground truth and calibration.")
     return notes + [f"{name} is not scored: {why}" for name, why in result["not_scored"].items()]
 
 

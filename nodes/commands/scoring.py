@@ -4,45 +4,91 @@ Ground truth and calibration come from the input that the run's `config.yaml` na
 are given. Frames and true poses are paired by their stamps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nodes.commands.run_folder import MatchedPoints, RecordedStream, Row, open_matches, read_streams
-from nodes.sources import SOURCES
-from nodes.sources.base import FrameSource, GroundTruth
-from nodes.sources.calibration import read_calibration
-from nodes.sources.files import missing
-from nodes.sources.sidecars import read_tum
-from nodes.vision.camera import Camera
-from nodes.vision.evaluation import (
-    MIN_FLOW_PX,
-    MISSING_DEG,
-    PairError,
-    pair_stamps,
-    relative_pose,
-    score_pair,
-    summarise,
-    unexplained_flow,
+from nodes.commands.evaluate import RESULT_FILE
+from nodes.commands.pair_scoring import ScoredPair, pair_figures, score_pairs
+from nodes.commands.run_folder import RecordedStream, Row, read_streams
+from nodes.commands.run_input import StreamInput, groundtruth_file, stream_inputs
+from nodes.commands.trajectory_scoring import (
+    ScoredTrajectory,
+    score_trajectory,
+    trajectory_figures,
 )
+from nodes.sources.base import GroundTruth
+from nodes.sources.sidecars import read_tum
+from nodes.vision.evaluation import MIN_FLOW_PX, MISSING_DEG
 from pipeline.errors import ConfigError, InputError, PosestreamError
 
+NO_TRAJECTORY = "the run wrote no trajectory"
+NO_TRUTH: GroundTruth = np.empty(0, np.int64), np.empty((0, 4, 4))
 
-@dataclass(frozen=True)
-class StreamInput:
-    """Where a stream came from: ground truth and camera, None where they are unknown."""
+
+class NoGroundTruthError(ConfigError):
+    """No ground truth was given, and none lies beside the input."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredStream:
+    """A stream beside its ground truth."""
 
     name: str
-    groundtruth: GroundTruth | None = None
-    camera: Camera | None = None
+    input: str
+    """What the stream was made from."""
+    groundtruth: str | None
+    """Where the truth was read, None where there is none."""
+    rows: Sequence[Row]
+    pairs: Sequence[ScoredPair]
+    trajectory: ScoredTrajectory | None
+
+    @property
+    def title(self) -> str:
+        """What pictures call the stream: its input, and its name if that says more."""
+        source = Path(self.input).name
+        return source if self.name in (source, "capture") else f"{source}, {self.name}"
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `evaluation.json` holds of the stream."""
+        return {
+            "input": self.input,
+            "groundtruth": self.groundtruth,
+            **pair_figures(self.rows, self.pairs),
+            "trajectory": self.trajectory and trajectory_figures(self.trajectory),
+            "trajectory_note": None if self.trajectory else NO_TRAJECTORY,
+        }
 
 
-def score_run(run: Path, groundtruth: Path | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class ScoredRun:
+    """The streams of a run that could be scored, by name, and why the others could not."""
+
+    streams: Mapping[str, ScoredStream]
+    failures: Mapping[str, str]
+
+    @property
+    def has_trajectory(self) -> bool:
+        """Whether some stream has a trajectory that can be drawn."""
+        found = (stream.trajectory for stream in self.streams.values())
+        return any(trajectory is not None and trajectory.is_drawable for trajectory in found)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the content of `evaluation.json`."""
+        return {
+            "min_flow_px": MIN_FLOW_PX,
+            "missing_pose_deg": MISSING_DEG,
+            "streams": {name: stream.figures() for name, stream in self.streams.items()},
+            "not_scored": dict(self.failures),
+        }
+
+
+def score_run(run: Path, groundtruth: Path | None = None) -> ScoredRun:
     """Score every stream of a run folder; streams without ground truth are named apart.
 
     Args:
@@ -51,128 +97,82 @@ def score_run(run: Path, groundtruth: Path | None = None) -> dict[str, Any]:
 
     Raises:
         InputError: the folder or the ground truth cannot be read, or they have no time in common.
-        ConfigError: no stream has ground truth.
+        NoGroundTruthError: no stream has ground truth.
     """
-    scores, failures = {}, {}
+    scored, failures = {}, {}
     streams = read_streams(run)
     inputs = stream_inputs(run)
     for stream in streams:
         given = groundtruth and groundtruth_file(groundtruth, stream.name, len(streams))
         try:
-            scores[stream.name] = score_stream(stream, inputs.get(stream.name), given)
+            scored[stream.name] = score_stream(stream, inputs.get(stream.name), given)
         except PosestreamError as error:
             failures[stream.name] = error
-    if not scores:
-        raise next(iter(failures.values()))
-    return {
-        "min_flow_px": MIN_FLOW_PX,
-        "missing_pose_deg": MISSING_DEG,
-        "streams": scores,
-        "not_scored": {name: str(error) for name, error in failures.items()},
-    }
+    if not scored:  # truth that does not fit is worse news than none
+        raise min(failures.values(), key=lambda error: isinstance(error, NoGroundTruthError))
+    return ScoredRun(scored, {name: str(error) for name, error in failures.items()})
+
+
+def rescore_run(run: Path, groundtruth: Path | None = None) -> ScoredRun:
+    """Score a run once more, against the ground truth that its `evaluation.json` was made with."""
+    path = run / RESULT_FILE
+    if groundtruth is None and path.is_file():
+        evaluation = json.loads(path.read_text("utf-8"))
+        streams = evaluation["streams"].values()
+        given = [Path(f["groundtruth"]) for f in streams if f["groundtruth"] != f["input"]]
+        is_only = len(streams) + len(evaluation["not_scored"]) == 1
+        groundtruth = (given[0] if is_only else given[0].parent) if given else None
+    return score_run(run, groundtruth)
 
 
 def score_stream(
     stream: RecordedStream, source: StreamInput | None, given: Path | None
-) -> dict[str, Any]:
-    """Return the figures of one stream, as `evaluation.json` holds them."""
+) -> ScoredStream:
+    """Put one stream beside its ground truth: the given file, or that of its source."""
     source = source or StreamInput(stream.name)
     truth = read_tum(given) if given else source.groundtruth
     if truth is None:
-        raise ConfigError(
+        raise NoGroundTruthError(
             f"no ground truth is known for stream {stream.name!r} ({source.name}): "
             "name a TUM file with --groundtruth FILE"
         )
-    with open_matches(stream.matches) as points:
-        errors = list(pair_errors(stream.rows, truth, partial(_flow, points, source.camera)))
-    if not errors:
+    pairs = score_pairs(stream, truth, source.camera)
+    if not pairs:
         raise InputError(_no_overlap(stream, truth[0]))
-    num_poses = sum(row["T_cur_prev"] is not None for row in stream.rows)
+    return _beside(stream, source.name, str(given or source.name), truth, pairs)
+
+
+def figures_without_truth(run: Path) -> dict[str, dict[str, Any]]:
+    """Return the figures of the streams whose inputs have no ground truth; errors are None.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    inputs = stream_inputs(run)
+    streams = ((stream, inputs.get(stream.name)) for stream in read_streams(run))
     return {
-        "groundtruth": str(given or source.name),
-        "num_pairs": len(stream.rows),
-        "coverage": num_poses / len(stream.rows),
-        "num_without_groundtruth": len(stream.rows) - len(errors),
-        **summarise(errors),
+        stream.name: _beside(stream, source.name, None, NO_TRUTH, ()).figures()
+        for stream, known in streams
+        if (source := known or StreamInput(stream.name)).groundtruth is None
     }
 
 
-def pair_errors(
-    rows: Sequence[Row],
+def _beside(
+    stream: RecordedStream,
+    source: str,
+    groundtruth: str | None,
     truth: GroundTruth,
-    flow: Callable[[Row, npt.NDArray[np.float64]], float | None],
-) -> Iterator[PairError]:
-    """Yield the errors of the pairs with two true poses; `flow` takes row and true rotation."""
-    stamps, poses = truth
-    rows = [row for row in rows if row["stamp_ns_prev"] is not None]
-    prev = pair_stamps(np.array([row["stamp_ns_prev"] for row in rows], np.int64), stamps)
-    cur = pair_stamps(np.array([row["stamp_ns_cur"] for row in rows], np.int64), stamps)
-    for row, i, j in zip(rows, prev, cur, strict=True):
-        if i >= 0 and j >= 0 and i != j:  # one true pose for both says nothing of the motion
-            true_T_cur_prev = relative_pose(poses[i], poses[j])
-            T_cur_prev = row["T_cur_prev"] and np.array(row["T_cur_prev"])
-            yield score_pair(T_cur_prev, true_T_cur_prev, flow(row, true_T_cur_prev[:3, :3]))
-
-
-def _flow(
-    points_of: MatchedPoints, camera: Camera | None, row: Row, R_cur_prev: npt.NDArray[np.float64]
-) -> float | None:
-    points = points_of(row)
-    if points is None or camera is None:
-        return None
-    prev, cur = camera.undistort(points[:, :2]), camera.undistort(points[:, 2:])
-    return unexplained_flow(prev, cur, camera.K, R_cur_prev)
-
-
-# ---------------------------------------------------------------- the input of the run
-
-
-def stream_inputs(run: Path) -> dict[str, StreamInput]:
-    """Rebuild the sources that a run's configuration names, by stream, without opening them."""
-    path = run / "config.yaml"
-    if not path.is_file():
-        return {}
-    nodes = read_config(path).get("nodes", {})
-    captures = {name: node for name, node in nodes.items() if node.get("type") == "capture"}
-    return {name: _stream_input(node.get("params") or {}) for name, node in captures.items()}
-
-
-def _stream_input(params: Mapping[str, Any]) -> StreamInput:
-    source: FrameSource = SOURCES.create(params["source"], params.get("options"))
-    calibration = params.get("camera")
-    camera = read_calibration(Path(calibration)) if calibration else source.camera
-    return StreamInput(source.name, source.groundtruth(), camera)
-
-
-def read_config(path: Path) -> Mapping[str, Any]:
-    """Read a resolved configuration as plain data."""
-    from pipeline import config
-
-    return config.load(path).resolved
-
-
-def groundtruth_file(path: Path, stream: str, num_streams: int) -> Path:
-    """Return the file of a stream: `path`, or in a folder STREAM.tum, STREAM.txt, groundtruth.txt.
-
-    Raises:
-        InputError: there is no such file.
-        ConfigError: one file is named for several streams.
-    """
-    if path.is_dir():
-        shared = ["groundtruth.txt"] if num_streams == 1 else []
-        names = [f"{stream}.tum", f"{stream}.txt", *shared]
-        found = next((path / name for name in names if (path / name).is_file()), None)
-        if found is None:
-            raise InputError(f"{path} holds no ground truth of {stream!r}: no {', '.join(names)}")
-        return found
-    if not path.exists():
-        raise missing(path, "ground truth")
-    if num_streams > 1:
-        raise ConfigError(
-            f"--groundtruth {path} is one file, but the run has {num_streams} streams: "
-            f"name a folder with {stream}.tum and so on"
-        )
-    return path
+    pairs: Sequence[ScoredPair],
+) -> ScoredStream:
+    segments = stream.segments
+    return ScoredStream(
+        name=stream.name,
+        input=source,
+        groundtruth=groundtruth,
+        rows=stream.rows,
+        pairs=pairs,
+        trajectory=None if segments is None else score_trajectory(stream.rows, segments, truth),
+    )
 
 
 def _no_overlap(stream: RecordedStream, truth_ns: npt.NDArray[np.int64]) -> str:

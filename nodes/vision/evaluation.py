@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
+from scipy.special import gammaincinv
 
+from nodes.vision.covariance import tangent_basis
 from nodes.vision.se3 import direction_angle, inverse, rotation_angle
 
 Float = npt.NDArray[np.float64]
@@ -57,6 +60,52 @@ def score_pair(
     direction = direction_angle(T_cur_prev[:3, 3], true_T_cur_prev[:3, 3])
     direction_deg = float(np.degrees(direction)) if moves else None
     return PairError(float(np.degrees(rotation)), direction_deg, True, flow_px)
+
+
+def normalised_error_squared(
+    T_cur_prev: Float, true_T_cur_prev: Float, covariance: Float
+) -> float | None:
+    """Return e^T C^-1 e of a pose (4, 4); None where C is singular or a direction is missing.
+
+    Bar-Shalom, Li and Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001,
+    section 5.4.2. The error e, which nodes/vision/covariance.py defines, has the five coordinates
+    of rotation and direction, or the three of a rotation, as the covariance (5, 5) or (3, 3) has.
+    """
+    error = Rotation.from_matrix(true_T_cur_prev[:3, :3] @ T_cur_prev[:3, :3].T).as_rotvec()
+    if len(covariance) == 5:
+        length = float(np.linalg.norm(true_T_cur_prev[:3, 3]))
+        t = T_cur_prev[:3, 3]
+        if length <= _NO_TRANSLATION or not np.any(t):
+            return None
+        angle = direction_angle(t, true_T_cur_prev[:3, 3])
+        across = tangent_basis(t).T @ true_T_cur_prev[:3, 3] / length
+        size = float(np.linalg.norm(across))  # 0 also where the two are opposite
+        error = np.hstack([error, angle * (across / size if size > 0 else np.array([1.0, 0.0]))])
+    try:
+        return float(error @ np.linalg.solve(covariance, error))
+    except np.linalg.LinAlgError:
+        return None
+
+
+def summarise_nees(squared: Sequence[float], dof: int) -> dict[str, float | int | None]:
+    """Return how well covariances fit the errors, from normalised errors squared of `dof` each.
+
+    Mean and median are divided by those of the chi-square distribution: 1 is calibrated, more is
+    too sure, and the median does not mind a few wrong poses. Of calibrated ones 95 % are within.
+    """
+    if not len(squared):
+        return {"num_nees": 0, "nees_mean": None, "nees_median": None, "nees_within_95": None}
+    return {
+        "num_nees": len(squared),
+        "nees_mean": float(np.mean(squared)) / dof,
+        "nees_median": float(np.median(squared)) / _chi_square(0.5, dof),
+        "nees_within_95": float(np.mean(np.array(squared) <= _chi_square(0.95, dof))),
+    }
+
+
+def _chi_square(share: float, dof: int) -> float:
+    """Return the number below which a share of a chi-square distribution lies."""
+    return float(2 * gammaincinv(dof / 2, share))
 
 
 def relative_pose(T_world_prev: Float, T_world_cur: Float) -> Float:

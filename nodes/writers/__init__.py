@@ -1,8 +1,9 @@
 """Writers: each turns one kind of result of one stream into files of the run folder.
 
 The recorder makes one writer for each stream from which it hears, and hands it the records below.
-A writer makes its file in `open`, so that a stream without results leaves a valid, empty one
-(but `panorama.png`: a picture cannot be empty). What is written holds no wall time.
+A writer makes its file in `open`, once the stream is heard of, so that one without results leaves
+a valid, empty file (but `panorama.png`: a picture cannot be empty). What is written holds no wall
+time.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ WRITERS = Registry(
     {
         "poses": "nodes.writers.poses:Poses",
         "trajectory": "nodes.writers.trajectory:Trajectory",
+        "keyframes": "nodes.writers.keyframes:Keyframes",
         "matches": "nodes.writers.matches:MatchArchive",
         "panorama": "nodes.writers.panorama:Panorama",
     },
@@ -39,11 +41,37 @@ class PoseRow:
     stamp_ns_prev: int | None
     stamp_ns_cur: int
     T_cur_prev: npt.NDArray[np.float64] | None = None
+    T_cur_prev_alt: npt.NDArray[np.float64] | None = None
     scale: float | None = None
-    label: str | None = None
+    label: str
     reason: str | None = None
     num_matches: int = 0
     num_inliers: int = 0
+    covariance: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PlacedFrame:
+    """Where the camera was at a frame, in the world of its segment; None where that is unknown."""
+
+    seq: int
+    stamp_ns: int
+    segment: int
+    T_world_cam: npt.NDArray[np.float64] | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KeyframeRow:
+    """A keyframe; fields in the order of `keyframes.jsonl`."""
+
+    stream: str
+    seq: int
+    stamp_ns: int
+    segment: int
+    T_world_cam: npt.NDArray[np.float64]
+    reason: str
+    num_landmarks: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,7 +129,7 @@ class Writer(Generic[Record]):
 
     Options: ClassVar[type] = NoOptions
     port: ClassVar[str]
-    """The recorder's input that it lives on: "pose", "matches" or "mosaic"."""
+    """The recorder's input that it lives on: pose, trajectory, keyframe, matches or mosaic."""
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options

@@ -1,4 +1,4 @@
-"""`trajectory.tum`: the camera's path in unit steps, one file for each segment without a gap.
+"""`trajectory.tum`: where the camera was, one file for each segment.
 
 Lines are `timestamp_s tx ty tz qx qy qz qw` (T_world_cam), the format of the TUM RGB-D benchmark
 (Sturm et al., IROS 2012). Which segment is the longest is known only at the end: until then all
@@ -12,67 +12,58 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.vision.se3 import quaternion
-from nodes.vision.trajectory import StepChain
-from nodes.writers import PoseRow, StreamFiles, Writer
+from nodes.writers import PlacedFrame, StreamFiles, Writer
 
-HEADER = "# unit steps\n"
+HEADER = "# T_world_cam of segment {}; one scale within the segment, its unit is unknown\n"
+EMPTY_HEADER = "# no frame was placed\n"
 
 
-class Trajectory(Writer[PoseRow]):
-    """Writes the longest segment as `trajectory.tum` and the others beside it, numbered in time."""
+class Trajectory(Writer[PlacedFrame]):
+    """Writes the longest segment as `trajectory.tum` and the others beside it, by number."""
 
-    port = "pose"
+    port = "trajectory"
     _files: StreamFiles
 
     def open(self, files: StreamFiles) -> None:
-        """Begin with an empty chain."""
+        """Begin without a segment."""
         self._files = files
-        self._chain = StepChain()
         self._file: TextIO | None = None
         self._segment = -1
-        self._num_poses = 0
-        self._longest = -1
-        self._num_poses_longest = 0
+        self._num_poses: dict[int, int] = {}  # segment -> its lines
 
-    def write(self, record: PoseRow) -> None:
-        """Place the camera of the current frame; a pose that is missing leaves a gap."""
-        if record.T_cur_prev is None or record.seq_prev is None or record.stamp_ns_prev is None:
+    def write(self, record: PlacedFrame) -> None:
+        """Add a line; a frame whose place is unknown has none, and its segment may go on."""
+        if record.T_world_cam is None:
             return
-        stamps_ns = {
-            record.seq_prev: record.stamp_ns_prev,
-            record.seq_cur: record.stamp_ns_cur,
-        }
-        for camera in self._chain.add(record.seq_prev, record.seq_cur, record.T_cur_prev):
-            line = format_tum(stamps_ns[camera.seq], camera.T_world_cam)
-            self._segment_file(camera.segment).write(line)
-            self._num_poses += 1
+        self._segment_file(record.segment).write(format_tum(record.stamp_ns, record.T_world_cam))
+        self._num_poses[record.segment] += 1
 
     def close(self) -> None:
-        """Give the longest segment its name."""
+        """Give the longest segment its name; of equal ones the first."""
         self._end_file()
         path = self._files.path("trajectory", ".tum")
-        if self._longest < 0:
-            path.write_text(HEADER, encoding="utf-8", newline="\n")
+        if self._num_poses:
+            longest = max(self._num_poses, key=lambda segment: (self._num_poses[segment], -segment))
+            self._segment_path(longest).replace(path)
         else:
-            self._segment_path(self._longest).replace(path)
+            path.write_text(EMPTY_HEADER, encoding="utf-8", newline="\n")
 
     def _segment_file(self, segment: int) -> TextIO:
+        """Return the file of a segment, to which a lost camera may have come back."""
         if self._file is None or segment != self._segment:
             self._end_file()
             self._segment = segment
             path = self._segment_path(segment)
-            self._file = path.open("w", encoding="utf-8", newline="\n", buffering=1)
-            self._file.write(HEADER)
+            if segment not in self._num_poses:
+                self._num_poses[segment] = 0
+                path.write_text(HEADER.format(segment), encoding="utf-8", newline="\n")
+            self._file = path.open("a", encoding="utf-8", newline="\n", buffering=1)
         return self._file
 
     def _end_file(self) -> None:
-        if self._file is None:
-            return
-        self._file.close()
-        self._file = None
-        if self._num_poses > self._num_poses_longest:
-            self._longest, self._num_poses_longest = self._segment, self._num_poses
-        self._num_poses = 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _segment_path(self, segment: int) -> Path:
         return self._files.numbered_path("trajectory", segment, ".tum")

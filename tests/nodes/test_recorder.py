@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nodes.messages import Frame, Matches, Mosaic, RelativePose
+from nodes.messages import Frame, Keyframe, Matches, Mosaic, RelativePose, Trajectory
 from nodes.recorder import Recorder
 from nodes.vision.camera import Camera
 from nodes.writers.poses import Poses
@@ -17,6 +17,13 @@ from pipeline.node import Notice, Resources
 
 CAMERA = Camera(640, 480, 500, 500, 320, 240)
 MS = 1_000_000
+PORTS = {
+    RelativePose: "pose",
+    Trajectory: "trajectory",
+    Keyframe: "keyframe",
+    Matches: "matches",
+    Mosaic: "mosaic",
+}
 
 
 def _pose(
@@ -29,7 +36,32 @@ def _pose(
         stamp_ns=seq * MS,
         seq_prev=prev,
         stamp_ns_prev=prev * MS,
-        **{"num_matches": 20, "num_inliers": 15, "T_cur_prev": np.eye(4), **fields},
+        **{
+            "num_matches": 20,
+            "num_inliers": 15,
+            "T_cur_prev": np.eye(4),
+            "label": "general",
+            **fields,
+        },
+    )
+
+
+def _placed(seq: int, segment: int = 0, stream: str = "cam", **fields: Any) -> Trajectory:
+    place = {"T_world_cam": np.eye(4), **fields}
+    return Trajectory(stream=stream, seq=seq, stamp_ns=seq * MS, segment=segment, **place)
+
+
+def _keyframe(seq: int, segment: int = 0) -> Keyframe:
+    return Keyframe(
+        stream="cam",
+        seq=seq,
+        stamp_ns=seq * MS,
+        segment=segment,
+        T_world_cam=np.eye(4),
+        reason="parallax 2.1 deg",
+        ids=np.arange(5),
+        keypoints=np.zeros((5, 2), np.float32),
+        landmarks=np.ones((5, 3)),
     )
 
 
@@ -57,18 +89,23 @@ def _notice(kind: Any, seq: int, reason: str, count: int = 1, stream: str = "cam
 
 
 def _record(
-    folder: Path, steps: list[Any], streams: tuple[str, ...] = ("cam",), **params: Any
-) -> None:
-    """Feed poses and notices of the port `pose`, matches and mosaics to a recorder."""
+    folder: Path,
+    steps: list[Any],
+    streams: tuple[str, ...] = ("cam",),
+    port_of_notices: str = "pose",
+    **params: Any,
+) -> dict[str, float]:
+    """Feed messages and notices of a port to a recorder; return what it reports."""
+    reported: dict[str, float] = {}
     recorder = Recorder(Recorder.Params(**params))
-    recorder.open(Resources(node="recorder", streams=streams, out=folder))
+    recorder.open(Resources("recorder", streams, folder, report=reported.__setitem__))
     for step in steps:
         if isinstance(step, Notice):
-            recorder.notice("pose", step)
+            recorder.notice(port_of_notices, step)
         else:
-            port = {RelativePose: "pose", Matches: "matches", Mosaic: "mosaic"}[type(step)]
-            assert list(recorder.process(**{port: step})) == []
+            assert list(recorder.process(**{PORTS[type(step)]: step})) == []
     recorder.close()
+    return reported
 
 
 def _rows(folder: Path, name: str = "poses.jsonl") -> list[dict[str, Any]]:
@@ -90,6 +127,15 @@ def test_poses_become_rows_and_the_first_frame_has_none(tmp_path: Path) -> None:
     assert (row["stamp_ns_prev"], row["stamp_ns_cur"]) == (0, MS)
     assert (row["num_matches"], row["num_inliers"]) == (20, 15)
     assert row["T_cur_prev"] == np.eye(4).tolist()
+    assert (row["T_cur_prev_alt"], row["covariance"]) == (None, None)
+
+
+def test_a_second_solution_and_the_covariance_are_in_the_row(tmp_path: Path) -> None:
+    other = np.diag([1.0, -1, -1, 1])
+    _record(tmp_path, [_pose(1, label="planar", T_cur_prev_alt=other, covariance=np.eye(5))])
+    (row,) = _rows(tmp_path)
+    assert row["T_cur_prev_alt"] == other.tolist()
+    assert row["covariance"] == np.eye(5).tolist()
 
 
 def test_a_pose_that_could_not_be_estimated_keeps_its_reason(tmp_path: Path) -> None:
@@ -104,7 +150,7 @@ def test_an_unreadable_frame_has_a_row_and_the_next_pair_spans_it(tmp_path: Path
     _record(tmp_path, [*steps, _pose(3, seq_prev=1)])
     _, broken, after = _rows(tmp_path)
     assert (broken["seq_prev"], broken["seq_cur"]) == (1, 2)
-    assert broken["reason"] == "unreadable: not an image"
+    assert (broken["label"], broken["reason"]) == ("lost", "unreadable: not an image")
     assert (broken["T_cur_prev"], broken["num_matches"]) == (None, 0)
     assert (after["seq_prev"], after["seq_cur"]) == (1, 3)
 
@@ -117,13 +163,13 @@ def test_an_unreadable_first_frame_has_a_row_without_a_previous_frame(tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["skip", "break"])
-def test_a_frame_without_result_has_a_row_and_ends_the_segment(tmp_path: Path, kind: str) -> None:
+def test_a_frame_without_result_has_a_row(tmp_path: Path, kind: str) -> None:
     middle = _notice(kind, 2, "size_changed: 640x480 to 320x240")
     _record(tmp_path, [_notice("skip", 0, "first_frame"), _pose(1), middle, _pose(3)])
     rows = _rows(tmp_path)
     assert [(row["seq_prev"], row["seq_cur"]) for row in rows] == [(0, 1), (1, 2), (2, 3)]
     assert rows[1]["reason"] == "size_changed: 640x480 to 320x240"
-    assert _names(tmp_path) == ["poses.jsonl", "trajectory.tum", "trajectory_cam_1.tum"]
+    assert [row["label"] for row in rows] == ["general", "lost", "general"]
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -135,7 +181,6 @@ def test_dropped_frames_have_no_row_and_the_next_row_shows_the_jump(
     _record(tmp_path, [_notice("skip", 0, "first_frame"), _pose(1), gap, after])
     rows = _rows(tmp_path)
     assert [(row["seq_prev"], row["seq_cur"]) for row in rows] == [(0, 1), (1, 2 + count)]
-    assert _names(tmp_path) == ["poses.jsonl", "trajectory.tum"]  # one segment
 
 
 def test_a_pose_joined_with_its_frame_and_matches_is_written_once(tmp_path: Path) -> None:
@@ -146,7 +191,38 @@ def test_a_pose_joined_with_its_frame_and_matches_is_written_once(tmp_path: Path
     assert list(recorder.process(frame=frame, pose=_pose(1), matches=_matches(3))) == []
     recorder.close()
     assert len(_rows(tmp_path)) == 1
-    assert _names(tmp_path) == ["matches.npz", "poses.jsonl", "trajectory.tum"]
+    assert _names(tmp_path) == ["matches.npz", "poses.jsonl"]
+
+
+# ---------------------------------------------------------------- trajectory
+
+
+def test_placed_frames_are_lines_and_every_segment_has_a_file(tmp_path: Path) -> None:
+    lost = _placed(2, T_world_cam=None, reason="too few landmarks: 3 < 12")
+    steps = [_placed(-1, -1, T_world_cam=None), _placed(1), lost, _placed(3), _placed(4, 1)]
+    reported = _record(tmp_path, steps)
+    assert _names(tmp_path) == ["trajectory.tum", "trajectory_cam_1.tum"]
+    assert np.loadtxt(tmp_path / "trajectory.tum")[:, 0].tolist() == [0.001, 0.003]
+    assert reported["segments"] == 2
+
+
+def test_the_segments_of_all_streams_are_counted(tmp_path: Path) -> None:
+    steps = [_placed(0, stream="left"), _placed(0, stream="right"), _placed(1, stream="left")]
+    assert _record(tmp_path, steps, streams=("left", "right"))["segments"] == 2
+    assert _names(tmp_path) == ["trajectory_left.tum", "trajectory_right.tum"]
+
+
+def test_a_stream_that_was_never_placed_leaves_a_valid_empty_trajectory(tmp_path: Path) -> None:
+    _record(tmp_path, [_notice("skip", 0, "first_frame")], port_of_notices="trajectory")
+    assert (tmp_path / "trajectory.tum").read_text() == "# no frame was placed\n"
+    assert _names(tmp_path) == ["trajectory.tum"]
+
+
+def test_keyframes_become_rows_with_their_reason(tmp_path: Path) -> None:
+    _record(tmp_path, [_placed(3, 1), _keyframe(3, 1)])
+    (row,) = _rows(tmp_path, "keyframes.jsonl")
+    assert (row["seq"], row["segment"], row["num_landmarks"]) == (3, 1, 5)
+    assert row["reason"] == "parallax 2.1 deg"
 
 
 # ---------------------------------------------------------------- files
@@ -155,7 +231,7 @@ def test_a_pose_joined_with_its_frame_and_matches_is_written_once(tmp_path: Path
 def test_one_frame_leaves_valid_empty_files(tmp_path: Path) -> None:
     _record(tmp_path, [_notice("skip", 0, "first_frame")])
     assert (tmp_path / "poses.jsonl").read_bytes() == b""
-    assert (tmp_path / "trajectory.tum").read_text() == "# unit steps\n"
+    assert _names(tmp_path) == ["poses.jsonl"]
 
 
 def test_several_streams_have_files_of_their_own(tmp_path: Path) -> None:
@@ -163,7 +239,6 @@ def test_several_streams_have_files_of_their_own(tmp_path: Path) -> None:
     _record(tmp_path, steps, streams=("left", "right"))
     assert [row["seq_cur"] for row in _rows(tmp_path, "poses_left.jsonl")] == [1, 2]
     assert [row["seq_cur"] for row in _rows(tmp_path, "poses_right.jsonl")] == [1]
-    assert "trajectory_right.tum" in _names(tmp_path)
 
 
 def test_matches_are_pixels_of_both_frames(tmp_path: Path) -> None:
@@ -207,12 +282,19 @@ def test_only_the_chosen_writers_write(tmp_path: Path) -> None:
 
 
 def test_the_same_run_leaves_the_same_bytes(tmp_path: Path) -> None:
-    steps = [_notice("skip", 0, "first_frame"), _pose(1), _matches(300), _pose(2)]
+    steps = [_notice("skip", 0, "first_frame"), _pose(1), _matches(300), _placed(1), _keyframe(1)]
     for name in ("a", "b"):
         _record(tmp_path / name, steps)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-    assert len(_names(tmp_path / "a")) == 3
+    assert len(_names(tmp_path / "a")) == 4
+
+
+def test_what_evaluate_left_of_an_older_run_is_taken_away(tmp_path: Path) -> None:
+    for name in ("evaluation.json", "trajectory.png", "errors.png", "mine.png"):
+        (tmp_path / name).write_text("")
+    _record(tmp_path, [_pose(1)])
+    assert _names(tmp_path) == ["mine.png", "poses.jsonl"]
 
 
 # ---------------------------------------------------------------- mistakes
@@ -270,14 +352,13 @@ def test_a_writer_that_fails_to_close_does_not_keep_the_others_open(
 
     monkeypatch.setattr(Poses, "close", fail)
     with pytest.raises(OSError, match="disk full"):
-        _record(tmp_path, [_matches(3), _pose(1)])
+        _record(tmp_path, [_matches(3), _placed(1), _pose(1)])
     with np.load(tmp_path / "matches.npz") as archive:
         assert archive.files == ["0-1"]
     assert (tmp_path / "trajectory.tum").exists()
 
 
-def test_an_unreadable_frame_that_a_pose_spans_does_not_break_the_segment(tmp_path: Path) -> None:
+def test_an_unreadable_frame_that_a_pose_spans_has_a_row(tmp_path: Path) -> None:
     notices = [_notice("skip", 0, "first_frame"), _pose(1), _notice("error", 2, "damaged")]
     _record(tmp_path, [*notices, _pose(3, seq_prev=1)])
     assert [row["seq_cur"] for row in _rows(tmp_path)] == [1, 2, 3]
-    assert _names(tmp_path) == ["poses.jsonl", "trajectory.tum"]

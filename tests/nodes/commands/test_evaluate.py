@@ -3,132 +3,30 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import typer
+from run_folders import INTRINSICS, Run, walk
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
-from nodes.commands import scoring
+from nodes.commands import run_input
 from nodes.commands.evaluate import evaluate, evaluate_run
 from nodes.vision.evaluation import relative_pose
 from nodes.vision.se3 import from_rotation_translation, inverse
-from nodes.writers import MatchedPoints, PoseRow, StreamFiles
-from nodes.writers.matches import MatchArchive
-from nodes.writers.poses import Poses
-from nodes.writers.trajectory import format_tum
 from pipeline.errors import ConfigError, InputError
 
-NUM_FRAMES = 11
-PERIOD_NS = 33_333_333
-K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
-DISTORTION = np.array([-0.2, 0.05, 0.001, 0])
-INTRINSICS = """
-width: 640
-height: 480
-fx: 500
-fy: 500
-cx: 320
-cy: 240
-distortion_model: radtan
-distortion_coeffs: [-0.2, 0.05, 0.001, 0]
-"""
 APP = typer.Typer()
 APP.command("evaluate")(evaluate)
-
-
-def _stamp(seq: int) -> int:
-    return 1_600_000_000 * 10**9 + seq * PERIOD_NS
-
-
-def _path(step_m: float = 0.1) -> list[np.ndarray]:
-    """Return T_world_cam of a camera that goes sideways and turns a little each time."""
-    R = Rotation.from_rotvec([0.01, 0.03, -0.01]).as_matrix()
-    T_prev_cur = from_rotation_translation(R, np.array([step_m, 0, 0]))
-    path = [np.eye(4)]
-    for _ in range(NUM_FRAMES - 1):
-        path.append(path[-1] @ T_prev_cur)
-    return path
-
-
-def _points(T_cur_prev: np.ndarray) -> np.ndarray:
-    """Return matches (M, 4) in distorted pixels of points 4 m away."""
-    points = np.random.default_rng(0).uniform([-1, -1, 4], [1, 1, 4], (30, 3))
-    seen = []
-    for T in (np.eye(4), T_cur_prev):
-        rotation = Rotation.from_matrix(T[:3, :3]).as_rotvec()
-        seen.append(cv2.projectPoints(points, rotation, T[:3, 3], K, DISTORTION)[0].reshape(-1, 2))
-    return np.hstack(seen).astype(np.float32)
-
-
-class Run:
-    """A run folder made by the recorder's writers, and the dataset that it came from."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "run"
-        self.dataset = folder / "dataset"
-        self.folder.mkdir()
-        self.dataset.mkdir()
-        (self.dataset / "intrinsics.yaml").write_text(INTRINSICS)
-        (self.folder / "config.yaml").write_text("")
-        self.nodes: dict[str, Any] = {}
-        self.add_input("cam")
-
-    def add_input(self, stream: str) -> None:
-        params = {"source": "dataset", "options": {"path": str(self.dataset)}}
-        self.nodes[stream] = {"type": "capture", "params": params}
-
-    def write_truth(self, path: list[np.ndarray], name: str = "groundtruth.txt") -> Path:
-        lines = [format_tum(_stamp(seq), T) for seq, T in enumerate(path)]
-        (self.dataset / name).write_text("# stamp tx ty tz qx qy qz qw\n\n" + "".join(lines))
-        return self.dataset / name
-
-    def write(
-        self,
-        path: list[np.ndarray],
-        *,
-        wrong: Mapping[int, np.ndarray | None] | None = None,
-        stream: str = "cam",
-        is_only: bool = True,
-        matches: bool = True,
-    ) -> None:
-        """Record unit steps of a path; `wrong` replaces the pose of frame seq."""
-        files = StreamFiles(self.folder, stream, is_only)
-        poses, archive = Poses(), MatchArchive()
-        poses.open(files)
-        archive.open(files)
-        for seq in range(1, NUM_FRAMES):
-            true_T_cur_prev = relative_pose(path[seq - 1], path[seq])
-            T_cur_prev = true_T_cur_prev.copy()
-            T_cur_prev[:3, 3] /= np.linalg.norm(T_cur_prev[:3, 3]) or 1
-            poses.write(
-                PoseRow(
-                    stream=stream,
-                    seq_prev=seq - 1,
-                    seq_cur=seq,
-                    stamp_ns_prev=_stamp(seq - 1),
-                    stamp_ns_cur=_stamp(seq),
-                    T_cur_prev={seq: T_cur_prev, **(wrong or {})}[seq],
-                )
-            )
-            points = _points(true_T_cur_prev)
-            archive.write(MatchedPoints(seq_prev=seq - 1, seq_cur=seq, points=points))
-        poses.close()
-        archive.close()
-        if not matches:
-            (self.folder / files.path("matches", ".npz")).unlink()
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     made = Run(tmp_path)
-    monkeypatch.setattr(scoring, "read_config", lambda path: {"nodes": made.nodes})
+    monkeypatch.setattr(run_input, "read_config", lambda path: {"nodes": made.nodes})
     return made
 
 
@@ -142,8 +40,8 @@ def _turned(T: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def test_exact_poses_have_no_error(run: Run) -> None:
-    run.write_truth(_path())
-    run.write(_path())
+    run.write_truth(walk())
+    run.write(walk())
     figures = evaluate_run(run.folder)["streams"]["cam"]
     assert figures["num_pairs"] == figures["num_scored"] == figures["num_direction_scored"] == 10
     assert figures["coverage"] == 1.0
@@ -154,7 +52,7 @@ def test_exact_poses_have_no_error(run: Run) -> None:
 
 
 def test_one_degree_put_in_is_one_degree_found(run: Run) -> None:
-    path = _path()
+    path = walk()
     steps = [relative_pose(a, b) for a, b in pairwise(path)]
     run.write_truth(path)
     run.write(path, wrong={seq: _turned(T, 1) for seq, T in enumerate(steps, 1)})
@@ -164,8 +62,8 @@ def test_one_degree_put_in_is_one_degree_found(run: Run) -> None:
 
 
 def test_missing_poses_count_as_180_degrees(run: Run) -> None:
-    run.write_truth(_path())
-    run.write(_path(), wrong=dict.fromkeys(range(1, 7)))
+    run.write_truth(walk())
+    run.write(walk(), wrong=dict.fromkeys(range(1, 7)))
     figures = evaluate_run(run.folder)["streams"]["cam"]
     assert (figures["coverage"], figures["num_missing"]) == (0.4, 6)
     assert figures["rotation_median_deg"] == figures["direction_median_deg"] == 180
@@ -173,7 +71,7 @@ def test_missing_poses_count_as_180_degrees(run: Run) -> None:
 
 
 def test_where_the_picture_hardly_moves_only_the_rotation_is_scored(run: Run) -> None:
-    path = _path(step_m=0.01)  # 500 px * 0.01 m / 4 m = 1.25 px
+    path = walk(step_m=0.01)  # 500 px * 0.01 m / 4 m = 1.25 px
     run.write_truth(path)
     run.write(path)
     figures = evaluate_run(run.folder)["streams"]["cam"]
@@ -187,8 +85,8 @@ def test_where_the_picture_hardly_moves_only_the_rotation_is_scored(run: Run) ->
 def test_without_matches_every_direction_is_scored_and_the_count_says_so(
     run: Run, damage: str
 ) -> None:
-    run.write_truth(_path(step_m=0.01))
-    run.write(_path(step_m=0.01), matches=False)
+    run.write_truth(walk(step_m=0.01))
+    run.write(walk(step_m=0.01), matches=False)
     if damage == "unfinished":
         (run.folder / "matches.npz").write_bytes(b"PK\x03\x04 and no table of contents")
     figures = evaluate_run(run.folder)["streams"]["cam"]
@@ -196,16 +94,16 @@ def test_without_matches_every_direction_is_scored_and_the_count_says_so(
 
 
 def test_pairs_without_ground_truth_are_counted_and_left_out(run: Run) -> None:
-    run.write_truth(_path()[:6])
-    run.write(_path())
+    run.write_truth(walk()[:6])
+    run.write(walk())
     figures = evaluate_run(run.folder)["streams"]["cam"]
     assert (figures["num_pairs"], figures["num_scored"]) == (10, 5)
     assert figures["num_without_groundtruth"] == 5
 
 
 def test_a_row_without_a_previous_frame_is_left_out(run: Run) -> None:
-    run.write_truth(_path())
-    run.write(_path())
+    run.write_truth(walk())
+    run.write(walk())
     poses = run.folder / "poses.jsonl"
     first = json.loads(poses.read_text().splitlines()[0])
     first.update(seq_prev=None, stamp_ns_prev=None, T_cur_prev=None)
@@ -216,8 +114,8 @@ def test_a_row_without_a_previous_frame_is_left_out(run: Run) -> None:
 
 
 def test_the_figures_are_kept_in_the_run_folder(run: Run) -> None:
-    run.write_truth(_path())
-    run.write(_path())
+    run.write_truth(walk())
+    run.write(walk())
     result = evaluate_run(run.folder)
     assert json.loads((run.folder / "evaluation.json").read_text()) == result
     assert (result["min_flow_px"], result["missing_pose_deg"]) == (2.0, 180.0)
@@ -227,7 +125,7 @@ def test_the_figures_are_kept_in_the_run_folder(run: Run) -> None:
 
 
 def test_every_stream_is_scored_by_itself(run: Run) -> None:
-    path = _path()
+    path = walk()
     run.add_input("left")
     run.add_input("right")
     run.write_truth(path)
@@ -240,33 +138,33 @@ def test_every_stream_is_scored_by_itself(run: Run) -> None:
 
 def test_a_stream_without_ground_truth_does_not_hide_the_other(run: Run) -> None:
     run.add_input("left")
-    run.write_truth(_path())
-    run.write(_path(), stream="left", is_only=False)
-    run.write(_path(), stream="right", is_only=False)
+    run.write_truth(walk())
+    run.write(walk(), stream="left", is_only=False)
+    run.write(walk(), stream="right", is_only=False)
     result = evaluate_run(run.folder)
     assert list(result["streams"]) == ["left"]
     assert "no ground truth is known for stream 'right'" in result["not_scored"]["right"]
 
 
 def test_a_given_file_comes_before_what_lies_beside_the_input(run: Run) -> None:
-    wrong = [inverse(T) for T in _path()]
+    wrong = [inverse(T) for T in walk()]
     run.write_truth(wrong)
-    given = run.write_truth(_path(), "given.txt")
-    run.write(_path())
+    given = run.write_truth(walk(), "given.txt")
+    run.write(walk())
     assert evaluate_run(run.folder, given)["streams"]["cam"]["rotation_p90_deg"] < 1e-5
 
 
 @pytest.mark.parametrize("name", ["cam.tum", "cam.txt", "groundtruth.txt"])
 def test_a_given_folder_holds_the_file_of_the_stream(run: Run, name: str) -> None:
     run.nodes.clear()
-    run.write_truth(_path(), name)
-    run.write(_path())
+    run.write_truth(walk(), name)
+    run.write(walk())
     assert evaluate_run(run.folder, run.dataset)["streams"]["cam"]["num_scored"] == 10
 
 
 def test_the_calibration_named_in_the_run_comes_before_the_one_beside_the_input(run: Run) -> None:
-    run.write_truth(_path(step_m=0.01))  # too short a step to see, as in the test above
-    run.write(_path(step_m=0.01))
+    run.write_truth(walk(step_m=0.01))  # too short a step to see, as in the test above
+    run.write(walk(step_m=0.01))
     wrong = run.folder / "wrong.yaml"  # to such a lens the rotation explains too little
     wrong.write_text(INTRINSICS.replace("fx: 500", "fx: 100").replace("fy: 500", "fy: 100"))
     run.nodes["cam"]["params"]["camera"] = str(wrong)
@@ -298,8 +196,8 @@ def test_a_run_without_pairs_has_nothing_to_score(run: Run) -> None:
     "line", ['{"stream": "cam"', "[]", '{"stream": "cam"}', '{"T_cur_prev": [1], "stream": "c"}']
 )
 def test_a_damaged_row_is_named_with_file_and_line(run: Run, line: str) -> None:
-    run.write_truth(_path())
-    run.write(_path())
+    run.write_truth(walk())
+    run.write(walk())
     with (run.folder / "poses.jsonl").open("a") as file:
         file.write(line + "\n")
     with pytest.raises(InputError, match=r"poses.jsonl:11: not a row of poses.jsonl: "):
@@ -307,7 +205,7 @@ def test_a_damaged_row_is_named_with_file_and_line(run: Run, line: str) -> None:
 
 
 def test_without_ground_truth_the_message_says_how_to_name_it(run: Run) -> None:
-    run.write(_path())
+    run.write(walk())
     with pytest.raises(ConfigError) as caught:
         evaluate_run(run.folder)
     assert str(caught.value) == (
@@ -319,8 +217,8 @@ def test_without_ground_truth_the_message_says_how_to_name_it(run: Run) -> None:
 
 def test_without_a_configuration_ground_truth_has_to_be_given(run: Run) -> None:
     (run.folder / "config.yaml").unlink()
-    truth = run.write_truth(_path())
-    run.write(_path())
+    truth = run.write_truth(walk())
+    run.write(walk())
     with pytest.raises(ConfigError, match="no ground truth is known for stream 'cam'"):
         evaluate_run(run.folder)
     assert evaluate_run(run.folder, truth)["streams"]["cam"]["num_scored"] == 10
@@ -329,7 +227,7 @@ def test_without_a_configuration_ground_truth_has_to_be_given(run: Run) -> None:
 def test_ground_truth_of_another_time_is_told_with_both_spans(run: Run) -> None:
     truth = run.dataset / "groundtruth.txt"
     truth.write_text("1.5 0 0 0 0 0 0 1\n2.5 0 0 0 0 0 0 1\n")
-    run.write(_path())
+    run.write(walk())
     with pytest.raises(InputError) as caught:
         evaluate_run(run.folder)
     assert str(caught.value) == (
@@ -340,17 +238,17 @@ def test_ground_truth_of_another_time_is_told_with_both_spans(run: Run) -> None:
 
 
 def test_a_bad_line_of_ground_truth_is_named_with_file_and_line(run: Run) -> None:
-    truth = run.write_truth(_path())
+    truth = run.write_truth(walk())
     truth.write_text(truth.read_text() + "7 8 9\n")
-    run.write(_path())
+    run.write(walk())
     with pytest.raises(InputError, match=r"groundtruth.txt:14: expected .*, not '7 8 9'"):
         evaluate_run(run.folder, truth)
 
 
 def test_one_file_for_several_streams_is_refused(run: Run) -> None:
-    truth = run.write_truth(_path())
+    truth = run.write_truth(walk())
     for stream in ("left", "right"):
-        run.write(_path(), stream=stream, is_only=False)
+        run.write(walk(), stream=stream, is_only=False)
     with pytest.raises(ConfigError, match=r"is one file, but the run has 2 streams: .*left.tum"):
         evaluate_run(run.folder, truth)
     with pytest.raises(InputError, match=r"holds no ground truth of 'left': no left.tum, left.txt"):
@@ -358,7 +256,7 @@ def test_one_file_for_several_streams_is_refused(run: Run) -> None:
 
 
 def test_a_ground_truth_that_does_not_exist_is_named(run: Run) -> None:
-    run.write(_path())
+    run.write(walk())
     with pytest.raises(InputError, match=r"no such ground truth: .*/truth.txt"):
         evaluate_run(run.folder, run.folder / "truth.txt")
 
@@ -367,8 +265,8 @@ def test_a_ground_truth_that_does_not_exist_is_named(run: Run) -> None:
 
 
 def test_the_command_prints_a_table_in_plain_words(run: Run) -> None:
-    run.write_truth(_path())
-    run.write(_path(), wrong={3: None})
+    run.write_truth(walk())
+    run.write(walk(), wrong={3: None})
     done = CliRunner().invoke(APP, [str(run.folder)])
     assert done.exit_code == 0
     rows = (line.partition("  ") for line in done.stdout.splitlines())
@@ -383,17 +281,17 @@ def test_the_command_prints_a_table_in_plain_words(run: Run) -> None:
 
 def test_the_command_says_which_streams_it_could_not_score(run: Run) -> None:
     run.add_input("left")
-    run.write_truth(_path())
+    run.write_truth(walk())
     for stream in ("left", "right"):
-        run.write(_path(), stream=stream, is_only=False, matches=False)
+        run.write(walk(), stream=stream, is_only=False, matches=False)
     done = CliRunner().invoke(APP, [str(run.folder)])
     assert "left: for 10 pairs it is not known how far the picture moves" in done.stdout
     assert "right is not scored: no ground truth is known" in done.stdout
 
 
 def test_the_command_prints_json_on_demand(run: Run) -> None:
-    run.write_truth(_path())
-    run.write(_path())
+    run.write_truth(walk())
+    run.write(walk())
     done = CliRunner().invoke(APP, [str(run.folder), "--json"])
     assert json.loads(done.stdout)["streams"]["cam"]["num_scored"] == 10
 
@@ -409,8 +307,8 @@ def test_the_help_of_the_command_imports_neither_cv2_nor_scipy() -> None:
 
 def test_the_configuration_that_a_run_leaves_leads_to_its_ground_truth(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.write_truth(_path())
-    run.write(_path())
+    run.write_truth(walk())
+    run.write(walk())
     (run.folder / "config.yaml").write_text(
         "nodes:\n"
         f"  cam: {{type: capture, params: {{source: dataset, options: {{path: {run.dataset}}}}}}}\n"

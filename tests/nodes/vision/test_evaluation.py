@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from nodes.vision.covariance import moved_direction
 from nodes.vision.evaluation import (
     PairError,
     auc,
+    normalised_error_squared,
     pair_stamps,
     relative_pose,
     score_pair,
     summarise,
+    summarise_nees,
     time_tolerance_ns,
     unexplained_flow,
 )
@@ -193,6 +196,56 @@ def test_a_summary_keeps_pairs_of_small_flow_apart() -> None:
     assert (summary["num_small_flow"], summary["small_flow_rotation_median_deg"]) == (1, 7.0)
     assert summary["direction_all_pairs_median_deg"] == 47.0
     assert summary["auc_5_deg"] == pytest.approx(auc([2.0, 4.0, 180.0], 5))
+
+
+# ---------------------------------------------------------------- covariance
+
+
+def _disturbed(T: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the truth that differs from T by an error of rotation (3) and direction (2)."""
+    turn = Rotation.from_rotvec(error[:3]).as_matrix()
+    t = moved_direction(T[:3, 3], error[3:]) if len(error) == 5 else T[:3, 3]
+    return from_rotation_translation(turn @ T[:3, :3], 7 * t)
+
+
+@pytest.mark.parametrize("size", [5, 3])
+def test_errors_drawn_from_their_covariance_are_calibrated(size: int) -> None:
+    rng = np.random.default_rng(3)
+    A = rng.normal(size=(size, size))
+    C = 1e-4 * A @ A.T
+    T = _turned(T_TRUE, "x", 0, 0)
+    drawn = rng.multivariate_normal(np.zeros(size), C, 2000)
+    squared = [normalised_error_squared(T, _disturbed(T, error), C) for error in drawn]
+    figures = summarise_nees([value for value in squared if value is not None], size)
+    assert figures["num_nees"] == 2000
+    assert figures["nees_mean"] == pytest.approx(1, abs=0.07)
+    assert figures["nees_median"] == pytest.approx(1, abs=0.07)
+    assert figures["nees_within_95"] == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_covariance_that_is_four_times_too_small_shows() -> None:
+    T = _turned(T_TRUE, "x", 0, 0)
+    drawn = np.random.default_rng(3).normal(scale=0.02, size=(500, 5))
+    squared = [normalised_error_squared(T, _disturbed(T, e), 1e-4 * np.eye(5)) for e in drawn]
+    figures = summarise_nees([value for value in squared if value is not None], 5)
+    assert figures["nees_mean"] == pytest.approx(4, rel=0.1)
+    assert figures["nees_median"] == pytest.approx(4, rel=0.1)
+    assert (figures["nees_within_95"] or 1) < 0.5
+
+
+def test_an_opposite_direction_is_half_a_turn_wrong() -> None:
+    T = _turned(T_TRUE, "x", 0, 0)
+    opposite = from_rotation_translation(T[:3, :3], -T[:3, 3])
+    assert normalised_error_squared(T, opposite, np.eye(5)) == pytest.approx(np.pi**2)
+
+
+def test_where_an_error_has_no_meaning_it_is_unknown() -> None:
+    still = from_rotation_translation(R, np.zeros(3))
+    assert normalised_error_squared(T_TRUE, still, np.eye(5)) is None
+    assert normalised_error_squared(still, T_TRUE, np.eye(5)) is None
+    assert normalised_error_squared(T_TRUE, T_TRUE, np.zeros((5, 5))) is None
+    assert normalised_error_squared(still, T_TRUE, np.eye(3)) == pytest.approx(0)
+    assert summarise_nees([], 5)["nees_median"] is None
 
 
 def test_a_summary_of_nothing_is_all_unknown() -> None:
