@@ -71,23 +71,82 @@ class Matches(Message):
 class RelativePose(Message):
     """Motion between two frames of a stream: p_cur = T_cur_prev @ p_prev.
 
-    The translation of a single camera has unit norm, and `scale` is None. Where no pose could be
-    estimated `T_cur_prev` is None and `reason` says why.
+    `label` says what kind of motion the matches show:
+
+    | label | T_cur_prev |
+    |---|---|
+    | static | the identity |
+    | rotation | a rotation with a zero translation: none can be seen |
+    | planar | rotation and direction (unit norm), from a scene that looks like one plane |
+    | general | rotation and direction (unit norm) |
+    | lost | None; `reason` says why |
+
+    The translation of a single camera has no length of its own: `scale` is None.
     """
 
     seq_prev: int
     stamp_ns_prev: int
     num_matches: int
     num_inliers: int
+    label: str
     T_cur_prev: Transform | None = None
+    T_cur_prev_alt: Transform | None = None
+    """The other motion that explains the plane as well, where the matches cannot decide."""
     H_cur_prev: Homography | None = None
     """p_cur ~ H_cur_prev @ p_prev in undistorted pixels; exact for a plane or a pure rotation."""
     inliers: Annotated[npt.NDArray[np.bool_], Array("bool", "M")] | None = None
-    """Aligned with `Matches.matches`; inliers of the essential matrix."""
+    """Aligned with `Matches.matches`; the matches that fit the motion of this label."""
     scale: float | None = None
-    label: str | None = None
     reason: str | None = None
-    covariance: Annotated[npt.NDArray[np.float64], Array("float64", "6 6")] | None = None
+    covariance: Annotated[npt.NDArray[np.float64], Array("float64", "5 5", "3 3")] | None = None
+    """Of rotation and direction (5, 5), or of a rotation (3, 3): see nodes/vision/covariance.py."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trajectory(Message):
+    """Where the camera was at one frame, as known when the frame came; never revised.
+
+    All poses of a segment share one world and one scale, whose unit is unknown. Another segment has
+    another world: nothing is known of how the two lie to each other.
+    """
+
+    segment: int
+    """Number of the segment within its stream, from 0; -1 before the first one."""
+    T_world_cam: Transform | None = None
+    """None where the camera could not be placed; `reason` says why."""
+    reason: str | None = None
+    is_keyframe: bool = False
+    num_landmarks: int = 0
+    """Landmarks that were seen in this frame and agree with its pose."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tracks(Message):
+    """The points that are being followed at one frame."""
+
+    ids: Annotated[npt.NDArray[np.int64], Array("int64", "N")]
+    """Identity of each point, the same in every frame of the stream that shows it."""
+    keypoints: Annotated[npt.NDArray[np.float32], Array("float32", "N 2")]
+    ages: Annotated[npt.NDArray[np.int32], Array("int32", "N")]
+    """Frames that the point has been followed over, at least 2."""
+    landmarks: Annotated[npt.NDArray[np.float64], Array("float64", "N 3")]
+    """Its position in the world of the segment; NaN where it is not known."""
+    segment: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Keyframe(Message):
+    """A frame that others are compared with, and the landmarks it sees."""
+
+    segment: int
+    T_world_cam: Transform
+    reason: str
+    """Why it became one, such as "parallax 2.1 deg"."""
+    ids: Annotated[npt.NDArray[np.int64], Array("int64", "L")]
+    """Identity of each landmark's track, as in `Tracks`."""
+    keypoints: Annotated[npt.NDArray[np.float32], Array("float32", "L 2")]
+    landmarks: Annotated[npt.NDArray[np.float64], Array("float64", "L 3")]
+    """Position in the world of the segment."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,7 +12,9 @@ STDLIB = set(sys.stdlib_module_names)
 ENGINE_ONLY = {"threading", "multiprocessing", "socket", "subprocess"}
 VISION = {"numpy", "scipy", "cv2", "nodes.vision"}
 PLUGIN = {"numpy", "cv2", "nodes.vision", "nodes.networks", "pipeline.registry", "pipeline.errors"}
-PLUGIN_FOLDERS = ("sources", "detectors", "matchers", "estimators", "writers", "viewers")
+PLUGIN_FOLDERS = (
+    "sources", "detectors", "matchers", "trackers", "estimators", "writers", "viewers",
+)  # fmt: skip
 
 # (files, what they may import beside the standard library, standard modules that they may not);
 # the first line that fits counts. "." stands for the file's own plug-in folder.
@@ -29,8 +31,9 @@ RULES: list[tuple[str, set[str], set[str]]] = [
     ("nodes/commands/*.py", {"numpy", "typer", "rich", "matplotlib", "nodes", "pipeline"}, set()),
     ("nodes/sources/calibration.py", PLUGIN | {".", "yaml"}, set()),
     *((f"nodes/{f}/*.py", PLUGIN | {"."}, set()) for f in PLUGIN_FOLDERS),
-    ("nodes/vision/robust.py", VISION | {"poselib"}, ENGINE_ONLY),
+    ("nodes/vision/robust/*.py", VISION | {"poselib"}, ENGINE_ONLY),
     ("nodes/vision/*.py", VISION, ENGINE_ONLY),
+    ("nodes/vision/odometry/*.py", VISION, ENGINE_ONLY),
     (
         "nodes/*.py",
         {"numpy", "nodes.messages", "nodes.vision", "pipeline.node", "pipeline.errors"}

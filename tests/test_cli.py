@@ -104,9 +104,13 @@ def test_run_says_what_it_took_its_input_for(tmp_path: Path) -> None:
     done = posestream("run", "pan.avi", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0
     assert "pan.avi: video of 12 frames, 320x240, uncalibrated" in done.stderr
-    assert re.search(r"^complete: [\d.]+ fps, inliers \d+, poses 11, missing 0$", done.stderr, re.M)
+    assert re.search(
+        r"^complete: [\d.]+ fps, inliers \d+, landmarks \d+, poses 11, missing 0, segments \d$",
+        done.stderr,
+        re.M,
+    )
     assert last_line(done) == (
-        "results in out: config.yaml matches.npz poses.jsonl stats.json trajectory.tum"
+        "results in out: config.yaml keyframes.jsonl matches.npz poses.jsonl stats.json trajectory.tum"
     )
     assert [row["seq_cur"] for row in rows(tmp_path / "out")] == list(range(1, 12))
     stats = json.loads((tmp_path / "out" / "stats.json").read_text())
@@ -170,13 +174,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "images", "--camera", "bad.yaml"], 3, "{inputs}/bad.yaml: fy must be a positive number, not 'wide'"),
         (["run", "images", "--camera", "none.yaml"], 3, "no such calibration file: none.yaml"),
         (["run", "images", "--out", "file/out"], 2, "cannot write the run folder file/out: Not a directory"),
-        (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, panorama, two_streams, video, webcam, or a YAML file"),
+        (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, klt, panorama, two_streams, video, webcam, or a YAML file"),
         (["run", "images", "--placement", "threds"], 2, "--placement threds: unknown placement. Did you mean 'threads'? Allowed: threads, processes"),
         (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift"),
-        (["run", "images", "--set", "detectr.workers=2"], 2, "--set detectr.workers=2: unknown node or key 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, pose, recorder, visualiser, name, nodes, limits, place, carrier, seed"),
-        (["check", "vide"], 2, "unknown graph 'vide'. Did you mean 'video'? Allowed: demo, panorama, two_streams, video, webcam, or a YAML file"),
+        (["run", "images", "--set", "detectr.workers=2"], 2, "--set detectr.workers=2: unknown node or key 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, calibrator, pose, odometry, recorder, visualiser, name, nodes, limits, place, carrier, seed"),
+        (["check", "vide"], 2, "unknown graph 'vide'. Did you mean 'video'? Allowed: demo, klt, panorama, two_streams, video, webcam, or a YAML file"),
         (["check", "nothing.yaml"], 2, "nothing.yaml: no such file"),
-        (["nodes", "detectr"], 2, "unknown node type 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, pose, mosaic, recorder, visualiser"),
+        (["nodes", "detectr"], 2, "unknown node type 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, tracker, calibrator, pose, odometry, mosaic, recorder, visualiser"),
         (["evaluate", "no_images"], 3, "no_images is not a run folder: it holds no poses.jsonl"),
         (["rnu"], 2, "No such command 'rnu'. Did you mean 'run'? (posestream --help lists the commands)"),
     ],
@@ -235,7 +239,7 @@ def test_a_graph_with_many_errors_gets_them_all_at_once(tmp_path: Path) -> None:
     done = posestream("check", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "bad.yaml:3: nodes.capture.type: unknown node type 'captrue'. Did you mean 'capture'? Allowed: capture, detector, matcher, pose, mosaic, recorder, visualiser, module:Class",
+        "bad.yaml:3: nodes.capture.type: unknown node type 'captrue'. Did you mean 'capture'? Allowed: capture, detector, matcher, tracker, calibrator, pose, odometry, mosaic, recorder, visualiser, module:Class",
         "bad.yaml:4: nodes.detector.worker: unknown key. Did you mean 'workers'? Allowed: type, params, inputs, join, batch, workers, pace",
         "bad.yaml:5: nodes.matcher.inputs.features: detector has no output 'feature'. Did you mean 'features'? Allowed: features",
         "bad.yaml:6: nodes.pose.inputs.matches: pose.matches takes Matches, but detector.features gives Features",

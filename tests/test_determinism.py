@@ -19,7 +19,26 @@ nodes:
   matcher:  {type: matcher, inputs: {features: delay.features}}
   pose:     {type: pose, inputs: {matches: matcher.matches}}
   mosaic:   {type: mosaic, inputs: {frame: capture.frame, pose: pose.pose}}
-  recorder: {type: recorder, join: none, inputs: {pose: pose.pose, matches: matcher.matches, mosaic: mosaic.mosaic}}
+  odometry: {type: odometry, inputs: {matches: matcher.matches, pose: pose.pose, features: detector.features}}
+  recorder:
+    type: recorder
+    join: none
+    inputs:
+      {pose: pose.pose, trajectory: odometry.trajectory, keyframe: odometry.keyframe, matches: matcher.matches, mosaic: mosaic.mosaic}
+"""
+FLOW_GRAPH = """
+name: flow
+nodes:
+  capture:    {type: capture}
+  tracker:    {type: tracker, inputs: {frame: capture.frame}}
+  calibrator: {type: calibrator, inputs: {matches: tracker.matches}}
+  pose:       {type: pose, inputs: {matches: calibrator.matches}}
+  odometry:   {type: odometry, inputs: {matches: calibrator.matches, pose: pose.pose}}
+  recorder:
+    type: recorder
+    join: none
+    inputs:
+      {pose: pose.pose, trajectory: odometry.trajectory, keyframe: odometry.keyframe, matches: tracker.matches}
 """
 
 WAYS = {
@@ -32,14 +51,21 @@ WAYS = {
     "processes": ["place={detector: one, pose: two, recorder: three}"],
     "processes over tcp": ["carrier=tcp", "place={capture: one, matcher: two}", "pose.workers=2"],
 }  # fmt: skip
+FLOW_WAYS = {
+    "plain": [],
+    "again": [],
+    "two workers": ["pose.workers=2"],
+    "processes": ["place={tracker: one, odometry: two, recorder: three}"],
+}
 
 
-def hashes(out: Path, sets: list[str]) -> dict[str, str]:
+def hashes(out: Path, sets: list[str], graph: str = GRAPH) -> dict[str, str]:
     """Run, and return the SHA-256 of the outputs."""
-    report = run(config.load_text(GRAPH, "replay.yaml", sets), out).report
+    report = run(config.load_text(graph, "replay.yaml", sets), out).report
     assert report.state == "complete"
     recorded = json.loads((out / "stats.json").read_text())["hashes"]
-    names = ("poses.jsonl", "trajectory.tum", "matches.npz", "panorama.png")
+    names = ["poses.jsonl", "trajectory.tum", "keyframes.jsonl", "matches.npz"]
+    names += ["panorama.png"] if graph == GRAPH else []
     for name in names:
         assert recorded[name] == hashlib.sha256((out / name).read_bytes()).hexdigest()
     assert len((out / "poses.jsonl").read_text().splitlines()) > 5
@@ -50,6 +76,14 @@ def test_a_synthetic_recording_gives_the_same_bytes_in_every_way(tmp_path: Path)
     common = ["capture.params.options={motion: general, frames: 12, width: 320, height: 240}"]
     found = {way: hashes(tmp_path / way, [*common, *sets]) for way, sets in WAYS.items()}
     assert all(found[way] == found["plain"] for way in WAYS), found
+
+
+def test_optical_flow_gives_the_same_bytes_in_every_way(tmp_path: Path) -> None:
+    common = ["capture.params.options={motion: general, frames: 12, width: 320, height: 240}"]
+    found = {
+        way: hashes(tmp_path / way, [*common, *sets], FLOW_GRAPH) for way, sets in FLOW_WAYS.items()
+    }
+    assert all(found[way] == found["plain"] for way in FLOW_WAYS), found
 
 
 def test_another_seed_gives_other_poses(tmp_path: Path) -> None:
@@ -76,3 +110,8 @@ def test_a_real_recording_gives_the_same_bytes_in_every_way_and_ten_times(
     ways = {**WAYS, **{f"repeat {index}": [] for index in range(10)}}
     found = {way: hashes(tmp_path / way, [*common, *sets]) for way, sets in ways.items()}
     assert all(found[way] == found["plain"] for way in ways), found
+    flow = [
+        hashes(tmp_path / f"flow {way}", [*common, *sets], FLOW_GRAPH)
+        for way, sets in FLOW_WAYS.items()
+    ]
+    assert all(hashed == flow[0] for hashed in flow), flow
