@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from nodes.messages import Features, Keyframe, Matches, RelativePose, Tracks, Trajectory
 from nodes.vision.camera import Camera
+from nodes.vision.odometry.keyframing import Rules
 from nodes.vision.odometry.local_map import Gates
-from nodes.vision.odometry.odometer import Odometer, Placed, Rules, Seen
+from nodes.vision.odometry.odometer import Odometer, Placed
+from nodes.vision.odometry.view import Seen
 from nodes.vision.robust import seed_for
 from pipeline.node import Node, Notice, Output
 
@@ -103,12 +105,17 @@ class Odometry(Node):
         placed = stream.odometer.update(seen)
         self.resources.report("landmarks", placed.num_landmarks)
         yield _trajectory(matches, placed)
-        yield from _points(matches, placed, stream.odometer)
+        yield from _points(matches, placed)
 
     def notice(self, port: str, notice: Notice) -> None:
         """End the segment where the stream breaks."""
         if port == "matches" and notice.kind == "break":
             self._stream(notice.stream).odometer.restart()
+
+    def flush(self, stream: str) -> Iterator[Keyframe]:
+        """Forget a stream that has ended."""
+        self._streams.pop(stream, None)
+        return iter(())
 
     def _stream(self, name: str) -> _Stream:
         if name not in self._streams:
@@ -165,9 +172,8 @@ def _trajectory(matches: Matches, placed: Placed) -> Trajectory:
     )
 
 
-def _points(matches: Matches, placed: Placed, odometer: Odometer) -> Iterator[Tracks | Keyframe]:
+def _points(matches: Matches, placed: Placed) -> Iterator[Tracks | Keyframe]:
     view = placed.view
-    landmarks = odometer.positions(view)
     keypoints = _as_seen(matches.camera, view.pixels)
     yield Tracks(
         stream=matches.stream,
@@ -175,12 +181,12 @@ def _points(matches: Matches, placed: Placed, odometer: Odometer) -> Iterator[Tr
         stamp_ns=matches.stamp_ns,
         ids=view.ids,
         keypoints=keypoints,
-        ages=odometer.ages(view),
-        landmarks=landmarks,
+        ages=placed.ages,
+        landmarks=placed.landmarks,
         segment=placed.segment,
     )
     if placed.keyframe is not None and placed.T_world_cam is not None:
-        is_known = np.isfinite(landmarks[:, 0])
+        is_known = np.isfinite(placed.landmarks[:, 0])
         yield Keyframe(
             stream=matches.stream,
             seq=matches.seq,
@@ -190,7 +196,7 @@ def _points(matches: Matches, placed: Placed, odometer: Odometer) -> Iterator[Tr
             reason=placed.keyframe,
             ids=view.ids[is_known],
             keypoints=keypoints[is_known],
-            landmarks=landmarks[is_known],
+            landmarks=placed.landmarks[is_known],
         )
 
 

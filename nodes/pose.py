@@ -6,8 +6,8 @@ from typing import Annotated
 
 from nodes.estimators import ESTIMATORS, EstimatesMotion
 from nodes.messages import Matches, RelativePose
-from nodes.vision.motion import estimate_homography
 from nodes.vision.robust import Limits, seed_for
+from nodes.vision.selection import classify_motion
 from pipeline.node import Node, Output, Resources
 
 
@@ -48,8 +48,10 @@ class Pose(Node):
         points_cur = matches.camera.undistorted_pixels(matches.keypoints_cur[rows_cur])
         seed = seed_for(self.resources.seed, matches.stream, matches.seq_prev, matches.seq)
         motion = self._estimator.estimate(points_prev, points_cur, matches.camera.K, seed)
-        H_cur_prev, _ = estimate_homography(points_prev, points_cur, self._homography_limits, seed)
-        num_inliers = int(motion.inliers.sum())
+        found = classify_motion(
+            motion, points_prev, points_cur, matches.camera.K, self._homography_limits, seed
+        )
+        num_inliers = int(found.inliers.sum())
         self.resources.report("inliers", num_inliers)
         yield RelativePose(
             stream=matches.stream,
@@ -59,8 +61,11 @@ class Pose(Node):
             stamp_ns_prev=matches.stamp_ns_prev,
             num_matches=len(matches.matches),
             num_inliers=num_inliers,
-            T_cur_prev=motion.T_1_0,
-            H_cur_prev=H_cur_prev,
-            inliers=motion.inliers,
-            reason=motion.reason,
+            label=found.label,
+            T_cur_prev=found.T_1_0,
+            T_cur_prev_alt=found.T_1_0_alt,
+            H_cur_prev=found.H_1_0,
+            inliers=found.inliers,
+            reason=found.reason,
+            covariance=found.covariance,
         )

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.vision.camera import Camera
-from nodes.vision.odometry.odometer import Placed, Seen
+from nodes.vision.odometry.odometer import Placed
+from nodes.vision.odometry.view import Seen
 from nodes.vision.se3 import from_rotation_vector, inverse, transform
 
 Float = npt.NDArray[np.float64]

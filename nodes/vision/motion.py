@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nodes.vision.least_squares import noise_sigma
 from nodes.vision.robust import Limits, refine_homography, refine_motion, sample_homography
 from nodes.vision.significance import epipolar_false_alarms, homography_false_alarms
 from nodes.vision.two_view import (
+    epipole_distance,
     fundamental,
     normalised,
     parallax,
@@ -30,6 +32,12 @@ Sampler = Callable[[Float, Float, Float, Limits, int], Float | None]
 MIN_MATCHES = 8
 MIN_SPREAD_PX = 1.0
 MIN_LOSS_SCALE_PX = 0.01  # keeps the loss defined where the points are exact
+NUM_REFINEMENTS = 2
+NOISE_START = 3.0  # thresholds: where the search for the noise begins
+FIT_SIGMAS = 3.5
+MEDIAN_TO_SIGMA = 1.4826  # of the absolute value of a normal variable
+MAX_PARALLAX = 2.0  # times that of nine tenths of the matches
+MIN_EPIPOLE_PX = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +47,15 @@ class Motion:
     T_1_0: Float | None
     inliers: Bool
     reason: str | None = None
+    threshold_px: float = 1.0
+    """Largest Sampson distance of an inlier."""
 
 
 def estimate_motion(
     sample: Sampler, points0: Float, points1: Float, K: Float, limits: Limits, seed: int
 ) -> Motion:
     """Find a motion by sampling, refine it over its inliers, and say why where there is none."""
-    usable = _finite_rows(points0, points1)
+    usable = finite_rows(points0, points1)
     x0, x1 = points0[usable], points1[usable]
     T_1_0, reason = None, why_undetermined(x0, x1, "matches")
     if reason is None:
@@ -56,9 +66,9 @@ def estimate_motion(
         T_1_0, found = _refined(T_1_0, x0, x1, K, limits.threshold_px)
         inliers[usable] = found
         reason = _why_doubtful(found, x0, x1, limits.threshold_px)
-    return (
-        Motion(T_1_0, inliers) if reason is None else Motion(None, np.zeros_like(inliers), reason)
-    )
+    if reason is not None:
+        return Motion(None, np.zeros_like(inliers), reason, limits.threshold_px)
+    return Motion(T_1_0, inliers, None, limits.threshold_px)
 
 
 def motion_inliers(
@@ -71,19 +81,37 @@ def motion_inliers(
     return np.asarray(is_near & is_in_front, np.bool_)
 
 
+def motion_fit(
+    T_1_0: Float, points0: Float, points1: Float, K: Float, threshold_px: float
+) -> tuple[Bool, float]:
+    """Return which matches (M,) a motion is to be fitted to, and the scale of the Cauchy loss.
+
+    Noise above a third of the threshold widens the set, as a cut through the noise would bias the
+    fit; what is then far out weighs little. Two kinds of matches would weigh too much: those that
+    moved much further along their epipolar lines than the others, which are more often wrong than
+    near, and those beside an epipole, where the distance is not linear in the noise. The scale is
+    that of the noise: it adapts to how well this camera and detector localise points.
+    """
+    distance = sampson_distance(fundamental(T_1_0, K), points0, points1)
+    sigma = noise_sigma(distance**2, 1, NOISE_START * threshold_px)
+    chosen = motion_inliers(T_1_0, points0, points1, K, max(threshold_px, FIT_SIGMAS * sigma))
+    if not chosen.any():
+        return chosen, MIN_LOSS_SCALE_PX
+    moved = parallax(T_1_0, normalised(points0, K), normalised(points1, K)) * K[0, 0]
+    limit_px = MAX_PARALLAX * float(np.percentile(moved[chosen], 90)) + NOISE_START * threshold_px
+    chosen &= (moved < limit_px) & (epipole_distance(T_1_0, points0, points1, K) > MIN_EPIPOLE_PX)
+    median = float(np.median(distance[chosen])) if chosen.any() else 0.0
+    return chosen, max(MEDIAN_TO_SIGMA * median, MIN_LOSS_SCALE_PX)
+
+
 def _refined(
     T_1_0: Float, points0: Float, points1: Float, K: Float, threshold_px: float
 ) -> tuple[Float, Bool]:
-    """Refine a motion over its inliers; return it with its new inliers.
-
-    The scale of the Cauchy loss is the median distance, as it is in a Cauchy distribution: it
-    adapts to how well this camera and detector localise points.
-    """
-    inliers = motion_inliers(T_1_0, points0, points1, K, threshold_px)
-    if inliers.sum() >= MIN_MATCHES:
-        x0, x1 = points0[inliers], points1[inliers]
-        scale = float(np.median(sampson_distance(fundamental(T_1_0, K), x0, x1)))
-        T_1_0 = refine_motion(T_1_0, x0, x1, K, max(scale, MIN_LOSS_SCALE_PX))
+    """Refine a motion twice over what it fits; return it with its inliers."""
+    for _ in range(NUM_REFINEMENTS):
+        chosen, scale = motion_fit(T_1_0, points0, points1, K, threshold_px)
+        if chosen.sum() >= MIN_MATCHES:
+            T_1_0 = refine_motion(T_1_0, points0[chosen], points1[chosen], K, scale)
     return T_1_0, motion_inliers(T_1_0, points0, points1, K, threshold_px)
 
 
@@ -123,7 +151,7 @@ def estimate_homography(
 
     None where the matches do not determine one, or fit it no better than chance would.
     """
-    usable = _finite_rows(points0, points1)
+    usable = finite_rows(points0, points1)
     inliers = np.zeros(len(points0), np.bool_)
     x0, x1 = points0[usable], points1[usable]
     H_1_0 = _fitted_homography(x0, x1, limits, seed)
@@ -154,5 +182,6 @@ def _is_homography_doubtful(
     return homography_false_alarms(num_distinct, points0, points1, threshold_px) > 0
 
 
-def _finite_rows(points0: Float, points1: Float) -> Bool:
+def finite_rows(points0: Float, points1: Float) -> Bool:
+    """Return which matches (M,) have finite points in both views."""
     return np.asarray(np.isfinite(np.hstack([points0, points1])).all(axis=1), np.bool_)

@@ -45,6 +45,17 @@ def homography_false_alarms(
     return _false_alarms(num_inliers, len(points0), min(chance, 1.0), sample=4, num_models=1)
 
 
+def rotation_false_alarms(
+    num_inliers: int, points0: Float, points1: Float, threshold_px: float
+) -> float:
+    """Return the logarithm of the number of rotations that chance fits as well.
+
+    Arguments as above.
+    """
+    chance = math.pi * threshold_px**2 / math.prod(_extent(points1))
+    return _false_alarms(num_inliers, len(points0), min(chance, 1.0), sample=2, num_models=1)
+
+
 def _extent(points: Float) -> tuple[float, float]:
     """Return width and height of the box around points, pixels."""
     width, height = np.ptp(points, axis=0) + 1

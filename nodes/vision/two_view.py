@@ -70,6 +70,21 @@ def parallax(T_1_0: Float, rays0: Float, rays1: Float) -> Float:
     return np.where(is_ahead, np.where(left < 0, np.minimum(moved, left), moved), -np.inf)
 
 
+def epipole_distance(T_1_0: Float, points0: Float, points1: Float, K: Float) -> Float:
+    """Return how far (M,) each match is from an epipole, in the view where it is nearer (HZ 9.2).
+
+    The epipole of a view, in pixels, is where it would see the other camera, ahead or behind.
+    """
+    R, t = T_1_0[:3, :3], T_1_0[:3, 3]
+    distance = np.full(len(points0), np.inf)
+    for centre, points in ((R.T @ t, points0), (t, points1)):
+        x, y, depth = K @ centre
+        if abs(depth) > 1e-9:
+            away = np.hypot(points[:, 0] - x / depth, points[:, 1] - y / depth)
+            distance = np.minimum(distance, away)
+    return distance
+
+
 def decompose_essential(E_1_0: Float) -> list[Float]:
     """Return the four motions T_1_0 (4, 4), of unit translation, that E stands for (HZ 9.6.2)."""
     U, _, Vt = np.linalg.svd(E_1_0)

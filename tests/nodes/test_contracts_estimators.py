@@ -9,7 +9,9 @@ from two_view_scene import VGA, make_scene
 
 from nodes.estimators import ESTIMATORS, EstimatesMotion
 from nodes.vision.motion import Motion
+from nodes.vision.robust import Limits
 from nodes.vision.se3 import direction_angle, rotation_angle
+from nodes.vision.selection import classify_motion
 
 Points = tuple[np.ndarray, np.ndarray]
 
@@ -76,6 +78,27 @@ def test_the_true_motion_is_found(estimator: EstimatesMotion, outlier_fraction: 
     assert np.degrees(rotation_angle(R.T @ scene.T_cur_prev[:3, :3])) < 0.2
     assert np.degrees(direction_angle(t, scene.direction)) < 1.5
     assert motion.inliers[scene.is_true].mean() > 0.98
+
+
+def test_a_motion_carries_the_threshold_of_its_inliers(estimator: EstimatesMotion) -> None:
+    for points in (make_scene(noise_px=0.3).ideal, HOPELESS["200 by chance"]):
+        assert estimate(estimator, points).threshold_px == 1.0
+
+
+KINDS = {
+    "static": {"translation": (0.0, 0.0, 0.0), "rotation_deg": (0.0, 0.0, 0.0)},
+    "rotation": {"translation": (0.0, 0.0, 0.0)},
+    "planar": {"plane_fraction": 1.0},
+    "general": {},
+}
+
+
+@pytest.mark.parametrize("label", KINDS)
+def test_its_motions_get_the_right_label(estimator: EstimatesMotion, label: str) -> None:
+    for seed in range(3):
+        points = make_scene(seed, noise_px=0.4, outlier_fraction=0.3, **KINDS[label]).ideal
+        motion = estimate(estimator, points)
+        assert classify_motion(motion, *points, VGA.K, Limits(3.0), seed).label == label
 
 
 def test_the_points_are_not_written_to(estimator: EstimatesMotion) -> None:

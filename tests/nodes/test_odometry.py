@@ -8,7 +8,7 @@ from camera_world import CAMERA, World, path, rotation_path
 
 from nodes.messages import Features, Keyframe, Matches, RelativePose, Tracks, Trajectory
 from nodes.odometry import Odometry
-from nodes.vision.odometry.odometer import Seen
+from nodes.vision.odometry.view import Seen
 from nodes.vision.se3 import transform
 from pipeline.node import Notice, Resources
 
@@ -167,8 +167,8 @@ def test_bad_settings_are_refused(setting: dict[str, float], message: str) -> No
 
 
 def test_settings_default_to_those_of_the_algorithm() -> None:
+    from nodes.vision.odometry.keyframing import Rules
     from nodes.vision.odometry.local_map import Gates
-    from nodes.vision.odometry.odometer import Rules
 
     assert Odometry.Params().rules() == Rules()
     assert Odometry.Params().gates() == Gates()

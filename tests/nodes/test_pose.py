@@ -64,7 +64,9 @@ def test_a_pose_carries_the_keys_and_counts_of_its_matches() -> None:
     assert pose.T_cur_prev is not None
     assert np.linalg.norm(pose.T_cur_prev[:3, 3]) == pytest.approx(1)
     assert pose.T_cur_prev[3].tolist() == [0, 0, 0, 1]
-    assert (pose.scale, pose.label, pose.reason, pose.covariance) == (None, None, None, None)
+    assert (pose.label, pose.scale, pose.reason) == ("general", None, None)
+    assert pose.T_cur_prev_alt is None
+    assert pose.covariance is not None and pose.covariance.shape == (5, 5)
 
 
 def test_the_rows_of_matches_say_which_keypoints_belong_together() -> None:
@@ -94,6 +96,33 @@ def test_the_threshold_of_the_homography_is_a_setting() -> None:
     assert not np.array_equal(tight.H_cur_prev, loose.H_cur_prev)
 
 
+def test_a_turn_has_no_translation_and_a_still_camera_is_the_identity() -> None:
+    turn = estimate(
+        as_matches(make_scene(translation=(0.0, 0.0, 0.0), noise_px=0.2, camera=BARREL))
+    )
+    assert turn.label == "rotation"
+    assert turn.T_cur_prev is not None and not turn.T_cur_prev[:3, 3].any()
+    assert turn.covariance is not None and turn.covariance.shape == (3, 3)
+    assert turn.reason is not None and turn.reason.startswith("translation_not_observable: ")
+    still = (0.0, 0.0, 0.0)
+    pose = estimate(as_matches(make_scene(translation=still, rotation_deg=still, noise_px=0.2)))
+    assert pose.label == "static"
+    assert np.array_equal(pose.T_cur_prev, np.eye(4))
+    assert pose.inliers is not None and pose.num_inliers == pose.inliers.sum() > 280
+
+
+def test_a_plane_keeps_the_other_motion_that_explains_it() -> None:
+    poses = [
+        estimate(as_matches(make_scene(seed, plane_fraction=1.0, noise_px=0.2)))
+        for seed in range(5)
+    ]
+    assert {pose.label for pose in poses} == {"planar"}
+    others = [pose.T_cur_prev_alt for pose in poses if pose.T_cur_prev_alt is not None]
+    assert others
+    for other in others:
+        assert np.linalg.norm(other[:3, 3]) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("num_matches", [0, 6, 7])
 def test_too_few_matches_are_a_reason_and_no_pose(num_matches: int) -> None:
     whole = as_matches(make_scene())
@@ -104,6 +133,7 @@ def test_too_few_matches_are_a_reason_and_no_pose(num_matches: int) -> None:
             match_scores=whole.match_scores[:num_matches],
         )
     )
+    assert pose.label == "lost"
     assert pose.reason == f"too_few_matches: {num_matches} < 8"
     assert pose.T_cur_prev is None
     assert pose.H_cur_prev is None
@@ -114,6 +144,7 @@ def test_too_few_matches_are_a_reason_and_no_pose(num_matches: int) -> None:
 def test_matches_by_chance_are_a_reason_and_no_pose() -> None:
     pose = estimate(as_matches(make_scene(outlier_fraction=1.0)))
     assert pose.T_cur_prev is None
+    assert pose.label == "lost"
     assert pose.reason is not None and pose.reason.startswith("too_few_inliers: ")
     assert pose.num_inliers == 0
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.vision.motion import estimate_motion
-from nodes.vision.odometry.local_map import Gates, LocalMap, View, common
+from nodes.vision.odometry.local_map import Gates, LocalMap
 from nodes.vision.odometry.placing import place
+from nodes.vision.odometry.view import View, common
 from nodes.vision.robust import Limits, sample_motion_poselib
 from nodes.vision.selection import classify_motion
 from nodes.vision.triangulation import parallax_angles, reprojection_errors, triangulate_pair
@@ -29,6 +30,8 @@ MIN_PARALLAX_DEG = 1.2
 """That a quarter of the points must have; the others, `LEAST_PARALLAX_DEG`."""
 LEAST_PARALLAX_DEG = 0.8
 MIN_LANDMARKS = 40
+MIN_FIT = 0.5
+"""Share of the common tracks that must agree with the motion."""
 DECIDED = 1.1
 """How many times more observations must agree with one motion than with the other."""
 
@@ -128,9 +131,10 @@ def _near_points(
     angles = np.degrees(parallax_angles(np.zeros(3), centre, points))
     fits = reprojection_errors(T_1_0, points, x1, K) < gates.max_error_px
     fits &= reprojection_errors(np.eye(4), points, x0, K) < gates.max_error_px
-    parallax_deg = float(np.percentile(angles[fits], 75)) if fits.any() else 0.0
+    if not len(fits) or fits.mean() < MIN_FIT:  # most say otherwise
+        return rows0[:0], points[:0], 0.0
     is_good = fits & (angles > LEAST_PARALLAX_DEG)
-    return rows0[is_good], points[is_good], parallax_deg
+    return rows0[is_good], points[is_good], float(np.percentile(angles[fits], 75))
 
 
 def _decide(begun: list[Begun]) -> Begun:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nodes.vision.bundle import Observations, adjust
 from nodes.vision.odometry.tracks import find
+from nodes.vision.odometry.view import Descriptors, View
 from nodes.vision.se3 import inverse
 from nodes.vision.triangulation import parallax_angles, reprojection_errors, triangulate_tracks
 from nodes.vision.two_view import normalised
@@ -18,28 +19,10 @@ from nodes.vision.two_view import normalised
 Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
-Descriptors = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
-BUNDLE_ITERATIONS = 4
+BUNDLE_ITERATIONS = 4  # more gain nothing that is seen
 MIN_VIEWS_OF_A_LANDMARK = 2
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """The tracks seen in one frame; row by row one observation."""
-
-    seq: int
-    ids: Int
-    """(N,) tracks, ascending."""
-    pixels: Float
-    """(N, 2), undistorted."""
-    descriptors: Descriptors | None = None
-    """(N, D), where the matcher has any."""
-
-    def where(self, is_kept: Bool) -> "View":
-        """Return the view without some of its rows."""
-        kept = None if self.descriptors is None else self.descriptors[is_kept]
-        return View(self.seq, self.ids[is_kept], self.pixels[is_kept], kept)
+FIXED_KEYFRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -114,13 +97,17 @@ class LocalMap:
         self._described = None
         if len(self.keyframes) > self.gates.max_keyframes:
             del self.keyframes[0]
-            self._forget(~np.isin(self.ids, self._seen()))
+            self._keep(np.isin(self.ids, self._seen()))
 
     def add_landmarks(self, ids: Int, points: Float) -> None:
         """Add landmarks (N,), (N, 3) of tracks that have none yet."""
         ids = np.concatenate([self.ids, ids])
         order = np.argsort(ids)
         self.ids, self.points = ids[order], np.concatenate([self.points, points])[order]
+
+    def forget(self, ids: Int) -> None:
+        """Forget the landmarks of tracks (N,)."""
+        self._keep(~np.isin(self.ids, ids))
 
     def triangulate(self) -> int:
         """Find landmarks for the tracks of the last keyframe; return how many were added."""
@@ -180,9 +167,11 @@ class LocalMap:
         ranked = sorted(range(len(shared)), key=lambda i: (-shared[i], -i))
         ranked = [i for i in ranked if shared[i] > 0]
         free, fixed = ranked[: self.gates.window], ranked[self.gates.window :]
-        if not fixed:
+        if len(fixed) < FIXED_KEYFRAMES and len(free) >= 2 * FIXED_KEYFRAMES:
+            fixed = sorted(ranked)[:FIXED_KEYFRAMES]  # two hold the scale
+        elif not fixed:
             fixed = [min(free)]
-            free = [i for i in free if i not in fixed]
+        free = [i for i in free if i not in fixed]
         return sorted(free), sorted(fixed[: self.gates.window])
 
     def _observations(self, keyframes: list[int], ids: Int) -> tuple[Int, Int, Float]:
@@ -213,16 +202,10 @@ class LocalMap:
             self.keyframes[i].view = view.where(~np.isin(view.ids, ids[views == i]))
         seen, counts = np.unique(self._seen(), return_counts=True)
         enough = seen[counts >= MIN_VIEWS_OF_A_LANDMARK]
-        self._forget(~np.isin(self.ids, enough, assume_unique=True))
+        self._keep(np.isin(self.ids, enough, assume_unique=True))
 
     def _seen(self) -> Int:
         return np.concatenate([keyframe.view.ids for keyframe in self.keyframes])
 
-    def _forget(self, is_gone: Bool) -> None:
-        self.ids, self.points = self.ids[~is_gone], self.points[~is_gone]
-
-
-def common(view0: View, view1: View) -> tuple[Int, Int]:
-    """Return the rows of the tracks that both views see."""
-    _, rows0, rows1 = np.intersect1d(view0.ids, view1.ids, assume_unique=True, return_indices=True)
-    return rows0, rows1
+    def _keep(self, is_kept: Bool) -> None:
+        self.ids, self.points = self.ids[is_kept], self.points[is_kept]

@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from nodes.vision.odometry.local_map import LocalMap, View
+from nodes.vision.odometry.local_map import LocalMap
+from nodes.vision.odometry.view import View
 from nodes.vision.robust import Limits, refine_camera_pose, sample_camera_pose
 from nodes.vision.triangulation import reprojection_errors
 
@@ -31,7 +32,7 @@ def place(
     for _ in range(2):
         errors = reprojection_errors(T_cam_world, points, pixels, local_map.K)
         is_near = errors < max_error_px
-        if is_near.sum() < 6:
+        if is_near.sum() < MIN_ROWS:
             return None, rows[:0]
         scale = max(float(np.median(errors[is_near])), 0.05)
         T_cam_world = refine_camera_pose(

@@ -1,90 +1,43 @@
-"""Finds landmarks again by their descriptors: near where they should be, or anywhere.
-
-Keypoints are (K, 2) undistorted pixels of one frame with descriptors (K, D).
-"""
+"""Finds by descriptors what was lost: tracks that broke, and the camera itself."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from nodes.vision.matching import find_neighbours, select_matches
-from nodes.vision.odometry.local_map import Descriptors, LocalMap, PlacedView, View
+from nodes.vision.odometry.local_map import LocalMap, PlacedView
+from nodes.vision.odometry.nearby import find_nearby
 from nodes.vision.odometry.placing import place
-from nodes.vision.se3 import inverse, transform
+from nodes.vision.odometry.view import Descriptors, Seen, View
+from nodes.vision.se3 import inverse
 from nodes.vision.two_view import fundamental, sampson_distance
 
 Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
-MAX_CANDIDATES = 6
-MAX_DISTANCE = 0.55
-"""Between two descriptors of one point, see `_apart`."""
 RATIO = 0.8
-MAX_KEYFRAMES = 8
 RECONNECTED_KEYFRAMES = 3
+MAX_COMPARED = 8
+"""Keyframes that one frame is compared with, spread over those remembered."""
 MIN_INLIERS = 20
 MIN_INLIER_SHARE = 0.3
+MIN_VISIBLE_SHARE = 0.35
+"""Of a keyframe's landmarks that should be in the picture: a place that is alike shows fewer."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Keypoints (M,), as rows, that show the landmarks of tracks (M,)."""
+class Relocalised:
+    """T_cam_world (4, 4), and keypoints (M,), as rows, that show the landmarks of tracks (M,)."""
 
+    T_cam_world: Float
     rows: Int
     track_ids: Int
-    T_cam_world: Float
-
-
-def find_nearby(
-    local_map: LocalMap,
-    T_cam_world: Float,
-    keypoints: Float,
-    descriptors: Descriptors,
-    is_seen: Int,
-    radius_px: float,
-) -> Found:
-    """Look for landmarks around where the camera, placed roughly, should see them.
-
-    Args:
-        is_seen: (N,) tracks that need not be looked for.
-        radius_px: how far from its place a landmark is looked for.
-    """
-    ids, points, known = local_map.described()
-    wanted = ~np.isin(ids, is_seen)
-    ids, points, known = ids[wanted], points[wanted], known[wanted]
-    pixels = _project(T_cam_world, points, local_map.K)
-    low, high = keypoints.min(axis=0), keypoints.max(axis=0)
-    is_inside = np.all((pixels >= low) & (pixels <= high), axis=1)
-    ids, known, pixels = ids[is_inside], known[is_inside], pixels[is_inside]
-    if not len(ids):
-        return Found(ids, ids, T_cam_world)
-    distances, candidates = cKDTree(keypoints).query(
-        pixels, MAX_CANDIDATES, distance_upper_bound=radius_px
-    )
-    is_near = np.isfinite(distances)
-    apart = np.where(
-        is_near, _apart(known[:, None], descriptors[np.where(is_near, candidates, 0)]), np.inf
-    )
-    best = apart.argmin(axis=1)
-    index = np.arange(len(ids))
-    nearest, chosen = apart[index, best], np.asarray(candidates)[index, best]
-    is_good = nearest < MAX_DISTANCE
-    # A keypoint shows one landmark: the one most like it.
-    order = np.lexsort((nearest[is_good], chosen[is_good]))
-    rows, first = np.unique(chosen[is_good][order], return_index=True)
-    return Found(rows.astype(np.int64), ids[is_good][order][first], T_cam_world)
 
 
 def reconnect(
-    local_map: LocalMap,
-    T_cam_world: Float,
-    keypoints: Float,
-    descriptors: Descriptors,
-    is_free: Bool,
-    max_error_px: float,
+    local_map: LocalMap, T_cam_world: Float, seen: Seen, is_free: Bool
 ) -> tuple[Int, Int]:
     """Find tracks of the last keyframes, without a landmark yet, that were lost on the way.
 
@@ -94,22 +47,20 @@ def reconnect(
     Returns:
         Rows (M,) of the keypoints, and the tracks (M,) that they continue.
     """
-    found_rows, found_ids = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    assert seen.descriptors is not None
+    all_rows, all_ids = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     is_free = is_free.copy()
     for keyframe in reversed(local_map.keyframes[-RECONNECTED_KEYFRAMES:]):
-        view, free = keyframe.view, np.flatnonzero(is_free)
-        is_open = ~np.isfinite(local_map.positions(view.ids)[:, 0])
-        view = view.where(is_open & ~np.isin(view.ids, np.concatenate(found_ids)))
-        if view.descriptors is None or not len(view.ids) or not len(free):
-            continue
-        matches = _match(view, descriptors[free])
-        ids, pixels, rows = view.ids[matches[:, 0]], view.pixels[matches[:, 0]], free[matches[:, 1]]
+        has_landmark = np.isfinite(local_map.positions(keyframe.view.ids)[:, 0])
+        view = keyframe.view.where(~has_landmark)
+        rows, ids = rejoin(view, seen.descriptors, is_free, np.concatenate(all_ids))
         F = fundamental(T_cam_world @ inverse(keyframe.T_cam_world), local_map.K)
-        is_near = sampson_distance(F, pixels, keypoints[rows]) < max_error_px
-        found_rows.append(rows[is_near])
-        found_ids.append(ids[is_near])
+        pixels = view.pixels[np.searchsorted(view.ids, ids)]
+        is_near = sampson_distance(F, pixels, seen.keypoints[rows]) < local_map.gates.max_error_px
+        all_rows.append(rows[is_near])
+        all_ids.append(ids[is_near])
         is_free[rows[is_near]] = False
-    return np.concatenate(found_rows), np.concatenate(found_ids)
+    return np.concatenate(all_rows), np.concatenate(all_ids)
 
 
 def rejoin(view: View, descriptors: Descriptors, is_free: Bool, known_ids: Int) -> tuple[Int, Int]:
@@ -126,65 +77,41 @@ def rejoin(view: View, descriptors: Descriptors, is_free: Bool, known_ids: Int) 
     free = np.flatnonzero(is_free)
     if view.descriptors is None or not len(view.ids) or not len(free):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    matches = _match(view, descriptors[free])
+    matches = _match(view.descriptors, descriptors[free])
     return free[matches[:, 1]], view.ids[matches[:, 0]]
 
 
-def relocalise(
-    local_map: LocalMap,
-    keypoints: Float,
-    descriptors: Descriptors,
-    max_error_px: float,
-    seed: int,
-) -> Found | None:
+def relocalise(local_map: LocalMap, seen: Seen, radius_px: float) -> Relocalised | None:
     """Look for the camera among the recent keyframes, the last one first; None if not found."""
     candidates = [k for k in reversed(local_map.keyframes) if k.view.descriptors is not None]
-    step = max(1, len(candidates) // MAX_KEYFRAMES)
+    step = max(1, -(-len(candidates) // MAX_COMPARED))
     for keyframe in candidates[::step]:
-        found = _compare(local_map, keyframe, keypoints, descriptors, max_error_px, seed)
-        if found is not None:
+        found = _compare(local_map, keyframe, seen)
+        if found is not None and _is_confirmed(local_map, keyframe, found, seen, radius_px):
             return found
     return None
 
 
-def _compare(
-    local_map: LocalMap,
-    keyframe: PlacedView,
-    keypoints: Float,
-    descriptors: Descriptors,
-    max_error_px: float,
-    seed: int,
-) -> Found | None:
-    view = keyframe.view
-    view = view.where(np.isfinite(local_map.positions(view.ids)[:, 0]))
-    matches = _match(view, descriptors)
-    if len(matches) < MIN_INLIERS:
-        return None
+def _compare(local_map: LocalMap, keyframe: PlacedView, seen: Seen) -> Relocalised | None:
+    view = keyframe.view.where(np.isfinite(local_map.positions(keyframe.view.ids)[:, 0]))
+    assert view.descriptors is not None and seen.descriptors is not None
+    matches = _match(view.descriptors, seen.descriptors)
     rows, track_ids = matches[:, 1].astype(np.int64), view.ids[matches[:, 0]]
-    seen = View(0, track_ids, keypoints[rows])
-    T_cam_world, inliers = place(local_map, seen, max_error_px, seed)
-    enough = max(MIN_INLIERS, MIN_INLIER_SHARE * len(matches))
-    if T_cam_world is None or len(inliers) < enough:
+    matched = View(seen.seq, track_ids, seen.keypoints[rows])
+    T_cam_world, inliers = place(local_map, matched, local_map.gates.max_error_px, seen.seed)
+    if T_cam_world is None or len(inliers) < max(MIN_INLIERS, MIN_INLIER_SHARE * len(matches)):
         return None
-    return Found(rows[inliers], track_ids[inliers], T_cam_world)
+    return Relocalised(T_cam_world, rows[inliers], track_ids[inliers])
 
 
-def _match(view: View, descriptors: Descriptors) -> npt.NDArray[np.int32]:
-    assert view.descriptors is not None
-    return select_matches(find_neighbours(view.descriptors, descriptors), RATIO, cross_check=True)
+def _is_confirmed(
+    local_map: LocalMap, keyframe: PlacedView, found: Relocalised, seen: Seen, radius_px: float
+) -> bool:
+    """Say whether the camera sees enough of what it should see from there."""
+    nearby = find_nearby(local_map, keyframe.view.ids, found.T_cam_world, seen, radius_px)
+    return len(nearby.rows) >= MIN_VISIBLE_SHARE * nearby.num_visible
 
 
-def _project(T_cam_world: Float, points: Float, K: Float) -> Float:
-    """Return where points (L, 3) are seen (L, 2); NaN for those behind the camera."""
-    seen = transform(T_cam_world, points)
-    depths = np.where(seen[:, 2] > 0, seen[:, 2], np.nan)[:, None]
-    return np.asarray(seen[:, :2] / depths * np.diag(K)[:2] + K[:2, 2], np.float64)
-
-
-def _apart(descriptors0: Descriptors, descriptors1: Descriptors) -> Float:
-    """Return how different descriptors (..., D) are: 0 for equal ones, about 1 for others."""
-    if descriptors0.dtype == np.uint8:
-        bits = np.unpackbits(np.bitwise_xor(descriptors0, descriptors1), axis=-1)
-        return np.asarray(2 * bits.mean(axis=-1), np.float64)
-    length = np.linalg.norm(descriptors0, axis=-1)
-    return np.asarray(np.linalg.norm(descriptors0 - descriptors1, axis=-1) / length, np.float64)
+def _match(descriptors0: Descriptors, descriptors1: Descriptors) -> npt.NDArray[np.int32]:
+    neighbours = find_neighbours(descriptors0, descriptors1)
+    return select_matches(neighbours, RATIO, cross_check=True)

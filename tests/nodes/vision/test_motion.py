@@ -10,6 +10,7 @@ from nodes.vision.motion import (
     Motion,
     estimate_homography,
     estimate_motion,
+    motion_fit,
     motion_inliers,
     num_distinct_points,
 )
@@ -65,6 +66,30 @@ def test_refinement_at_the_scale_of_the_noise_takes_a_quarter_off_the_error() ->
         found = estimate_motion(sample_motion_magsac, *scene.ideal, K, Limits(3.0), seed)
         fine.append(errors_deg(found, scene)[1])
     assert np.median(fine) < 0.75 * np.median(coarse)
+
+
+def test_noise_of_a_pixel_widens_what_a_motion_is_fitted_to() -> None:
+    scene = make_scene(noise_px=1.0)
+    near = motion_inliers(scene.T_cur_prev, *scene.ideal, K, 1.0)
+    chosen, scale = motion_fit(scene.T_cur_prev, *scene.ideal, K, 1.0)
+    assert near.mean() < 0.75
+    assert chosen.mean() > 0.95
+    assert scale == pytest.approx(1.0, rel=0.15)
+
+
+def test_a_match_far_along_its_line_and_one_beside_the_epipole_do_not_steer_the_fit() -> None:
+    ahead = (0.0, 0.0, -0.3)
+    scene = make_scene(rotation_deg=(0.0, 0.0, 0.0), translation=ahead, noise_px=0.2)
+    points0, points1 = scene.ideal
+    centre = K[:2, 2]
+    points0[0], points1[0] = np.add(centre, [60, 0]), np.add(centre, [300, 0])
+    points0[1], points1[1] = np.add(centre, [6, 0]), np.add(centre, [7, 0.1])
+    T = scene.T_cur_prev.copy()
+    T[:3, 3] = scene.direction
+    chosen, _ = motion_fit(T, points0, points1, K, 1.0)
+    assert motion_inliers(T, points0, points1, K, 1.0)[:2].all()
+    assert not chosen[:2].any()
+    assert chosen[2:].mean() > 0.9
 
 
 def test_exact_matches_give_an_exact_motion() -> None:

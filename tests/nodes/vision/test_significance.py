@@ -5,7 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from nodes.vision.significance import epipolar_false_alarms, homography_false_alarms
+from nodes.vision.significance import (
+    epipolar_false_alarms,
+    homography_false_alarms,
+    rotation_false_alarms,
+)
 
 CORNERS = np.array([[0.0, 0.0], [639.0, 479.0]])
 
@@ -47,3 +51,11 @@ def test_in_an_area_smaller_than_the_threshold_nothing_is_proved() -> None:
     points = spread_out(30) / 1000
     assert epipolar_false_alarms(30, points, points, 1.0) > 0
     assert homography_false_alarms(30, points, points, 1.0) > 0
+
+
+def test_the_count_of_rotation_false_alarms_is_that_of_the_formula() -> None:
+    points = spread_out(20)
+    chance = math.pi * 4 / (640 * 480)
+    expected = 18 * math.comb(20, 5) * math.comb(5, 2) * chance**3
+    assert rotation_false_alarms(5, points, points, 2.0) == pytest.approx(math.log10(expected))
+    assert rotation_false_alarms(2, points, points, 2.0) == math.inf

@@ -7,6 +7,7 @@ from two_view_scene import VGA, make_scene
 from nodes.vision.se3 import direction_angle, from_rotation_vector, rotation_angle, transform
 from nodes.vision.two_view import (
     decompose_essential,
+    epipole_distance,
     essential,
     fundamental,
     homogeneous,
@@ -146,3 +147,21 @@ def test_the_spread_is_the_distance_from_the_best_line_in_any_direction(angle: f
 @pytest.mark.parametrize("num_points", [0, 1, 2])
 def test_two_points_always_lie_on_a_line(num_points: int) -> None:
     assert spread(np.eye(2)[:num_points]) == 0
+
+
+def test_the_distance_from_the_epipole_is_that_in_the_nearer_view() -> None:
+    centre = VGA.K[:2, 2]
+    points0 = np.add(centre, [[30.0, 0.0], [0.0, -5.0]])
+    points1 = np.add(centre, [[40.0, 0.0], [3.0, 4.0]])
+    assert epipole_distance(FORWARD, points0, points1, VGA.K).tolist() == [30, 5]
+    assert epipole_distance(FORWARD, points1, points0, VGA.K).tolist() == [30, 5]
+    assert np.isinf(epipole_distance(SIDEWAYS, points0, points1, VGA.K)).all()
+
+
+def test_the_epipoles_are_where_the_fundamental_matrix_has_them() -> None:
+    T = from_rotation_vector(np.array([0.1, -0.2, 0.05]), np.array([0.1, 0.2, 0.9]))
+    U, _, Vt = np.linalg.svd(fundamental(T, VGA.K))
+    points0, points1 = ((e[:2] / e[2])[None] for e in (Vt[2], U[:, 2]))
+    away = np.full((1, 2), 1e6)
+    assert epipole_distance(T, points0, away, VGA.K)[0] < 1e-6
+    assert epipole_distance(T, away, points1, VGA.K)[0] < 1e-6

@@ -6,8 +6,9 @@ import pytest
 from camera_world import World, path, rotation_path, step_errors
 
 from nodes.vision.alignment import align
+from nodes.vision.odometry.keyframing import Rules
 from nodes.vision.odometry.local_map import Gates
-from nodes.vision.odometry.odometer import Odometer, Placed, Rules
+from nodes.vision.odometry.odometer import Odometer, Placed
 from nodes.vision.se3 import from_rotation_vector
 
 Poses = Sequence[npt.NDArray[np.float64] | None]
@@ -120,8 +121,8 @@ def test_the_map_is_bounded() -> None:
     sizes = []
     for seen in World().film(path(200)):
         odometer.update(seen)
-        if odometer._map is not None:
-            sizes.append((len(odometer._map.keyframes), len(odometer._map.ids)))
+        if odometer._segment is not None:
+            sizes.append((len(odometer._segment.map.keyframes), len(odometer._segment.map.ids)))
     assert max(keyframes for keyframes, _ in sizes) == 10
     assert max(landmarks for _, landmarks in sizes[100:]) < 2 * max(n for _, n in sizes[:100])
 
