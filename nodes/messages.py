@@ -100,6 +100,8 @@ class RelativePose(Message):
     reason: str | None = None
     covariance: Annotated[npt.NDArray[np.float64], Array("float64", "5 5", "3 3")] | None = None
     """Of rotation and direction (5, 5), or of a rotation (3, 3): see nodes/vision/covariance.py."""
+    camera: Camera | None = None
+    """The camera that the motion was estimated with."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

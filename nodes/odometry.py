@@ -27,6 +27,7 @@ class _Stream:
 
     odometer: Odometer
     camera: Camera | None = None
+    last: Placed | None = None
 
 
 class Odometry(Node):
@@ -99,10 +100,10 @@ class Odometry(Node):
         """Place the camera of the current frame."""
         stream = self._stream(matches.stream)
         if matches.camera != stream.camera:
-            stream.odometer.restart()
-            stream.camera = matches.camera
+            self._change_camera(stream, matches)
         seen = _seen(matches, pose, features, self.resources.seed)
         placed = stream.odometer.update(seen)
+        stream.last = placed
         self.resources.report("landmarks", placed.num_landmarks)
         yield _trajectory(matches, placed)
         yield from _points(matches, placed)
@@ -113,9 +114,21 @@ class Odometry(Node):
             self._stream(notice.stream).odometer.restart()
 
     def flush(self, stream: str) -> Iterator[Keyframe]:
-        """Forget a stream that has ended."""
-        self._streams.pop(stream, None)
+        """Forget a stream that has ended; say so where it has no path."""
+        ended = self._streams.pop(stream, None)
+        if ended is not None and ended.last is not None and ended.last.segment < 0:
+            self.resources.warn(f"stream {stream!r}: no trajectory; at its end {ended.last.reason}")
         return iter(())
+
+    def _change_camera(self, stream: _Stream, matches: Matches) -> None:
+        """End the segment: its unit and shape are those of another camera."""
+        if stream.last is not None and stream.last.T_world_cam is not None:
+            self.resources.warn(
+                f"stream {matches.stream!r}: a new segment begins at frame {matches.seq}, where the "
+                "camera changes (an estimated focal length counts from there on)"
+            )
+        stream.odometer.restart()
+        stream.camera = matches.camera
 
     def _stream(self, name: str) -> _Stream:
         if name not in self._streams:
@@ -146,6 +159,7 @@ def _seen(
         ids_prev=matches.ids_prev[rows_prev[is_kept]],
         rows=new_rows[rows_cur[is_kept]],
         descriptors=None if features is None else features.descriptors[is_finite],
+        is_focal_known=camera.is_focal_known,
     )
 
 

@@ -49,8 +49,9 @@ class Pose(Node):
         seed = seed_for(self.resources.seed, matches.stream, matches.seq_prev, matches.seq)
         motion = self._estimator.estimate(points_prev, points_cur, matches.camera.K, seed)
         found = classify_motion(
-            motion, points_prev, points_cur, matches.camera.K, self._homography_limits, seed
-        )
+            motion, points_prev, points_cur, matches.camera.K, self._homography_limits, seed,
+            is_focal_known=matches.camera.is_focal_known,
+        )  # fmt: skip
         num_inliers = int(found.inliers.sum())
         self.resources.report("inliers", num_inliers)
         yield RelativePose(
@@ -68,4 +69,5 @@ class Pose(Node):
             inliers=found.inliers,
             reason=found.reason,
             covariance=found.covariance,
+            camera=matches.camera,
         )

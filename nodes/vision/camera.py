@@ -57,6 +57,11 @@ class Camera:
         )
 
     @property
+    def is_focal_known(self) -> bool:
+        """Whether the focal length is more than a guess."""
+        return self.calibrated or self.focal_source is not None
+
+    @property
     def K(self) -> Float:  # noqa: N802 the trade's name
         """(3, 3) float64, pixels."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)

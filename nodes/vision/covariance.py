@@ -153,17 +153,29 @@ def information_6dof(T_1_0: Float, covariance: Float, order: Order = "g2o") -> F
 
     - "g2o", EDGE_SE3:QUAT: rows are x, y, z of D's translation, then qx, qy, qz of its quaternion,
       that is half its rotation vector;
-    - "gtsam", BetweenFactor of Pose3: rows are the rotation vector of D, then its translation
-      (noiseModel.Gaussian.Information).
+    - "gtsam", BetweenFactor of Pose3: rows are the rotation vector of D, then its translation. Take
+      `information_root_6dof` and noiseModel.Gaussian.SqrtInformation: GTSAM factorises an
+      information matrix by Cholesky, which a singular one does not allow.
 
     The length of the translation has no information, neither has the translation of a rotation:
-    the matrix is singular on purpose. Translations count in the unit of T_1_0's own.
+    the matrix is singular on purpose, and something else must hold the length. Translations count
+    in the unit of T_1_0's own.
 
     Args:
         T_1_0: (4, 4); its translation may have been given a length.
         covariance: (5, 5) or (3, 3) as above.
         order: which back end.
     """
+    root = information_root_6dof(T_1_0, covariance, order)
+    return np.asarray(root.T @ root, np.float64)
+
+
+def information_root_6dof(T_1_0: Float, covariance: Float, order: Order = "gtsam") -> Float:
+    """Return W (6, 6) so that W.T @ W is the information matrix of `information_6dof`.
+
+    W times the error of a pose is white noise; rows that tell nothing are zero.
+    """
+    T_1_0, covariance = np.asarray(T_1_0, np.float64), np.asarray(covariance, np.float64)
     R, t = T_1_0[:3, :3], T_1_0[:3, 3]
     by_translation, by_rotation = np.zeros((2, len(covariance), 3))
     by_rotation[:3] = R
@@ -174,4 +186,6 @@ def information_6dof(T_1_0: Float, covariance: Float, order: Order = "g2o") -> F
         by_change = np.hstack([by_translation, 2 * by_rotation])
     else:
         by_change = np.hstack([by_rotation, by_translation])
-    return np.asarray(by_change.T @ np.linalg.inv(covariance) @ by_change, np.float64)
+    root = np.zeros((6, 6))
+    root[: len(covariance)] = np.linalg.inv(np.linalg.cholesky(covariance)) @ by_change
+    return root

@@ -38,6 +38,7 @@ from nodes.vision.planar import (
 from nodes.vision.robust import Limits
 from nodes.vision.rotation import rotation_covariance
 from nodes.vision.se3 import from_rotation_translation
+from nodes.vision.turn import camera_of_turn
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -67,6 +68,8 @@ def classify_motion(
     K: Float,
     homography_limits: Limits,
     seed: int,
+    *,
+    is_focal_known: bool = True,
 ) -> LabelledMotion:
     """Say what kind of motion the matches show, and give what can be known of it.
 
@@ -76,6 +79,7 @@ def classify_motion(
         K: (3, 3) of that camera.
         homography_limits: of the search for H_1_0.
         seed: of the same.
+        is_focal_known: whether K is more than a guess; else a turn with any focal length is a turn.
     """
     H_1_0, _ = estimate_homography(points0, points1, homography_limits, seed)
     usable = finite_rows(points0, points1)
@@ -85,6 +89,8 @@ def classify_motion(
         return LabelledMotion("lost", np.zeros(len(usable), np.bool_), H_1_0=H_1_0, reason=reason)
     models = fit_models(view, motion.T_1_0, H_1_0, motion.threshold_px, seed)
     found = _labelled(models, view, replace(motion, inliers=motion.inliers[usable]))
+    if H_1_0 is not None and not is_focal_known and found.label in ("planar", "general"):
+        found = _turn(H_1_0, view, models.essential, motion.threshold_px, seed) or found
     inliers = np.zeros(len(usable), np.bool_)
     inliers[usable] = found.inliers
     H_1_0 = np.eye(3) if found.label == "static" else H_1_0
@@ -135,6 +141,19 @@ def _rotation(models: Models, view: View) -> LabelledMotion:
     return LabelledMotion("rotation", rows, T_1_0, covariance=covariance, reason=reason)
 
 
+def _turn(
+    H_1_0: Float, view: View, essential: Epipolar | None, threshold_px: float, seed: int
+) -> LabelledMotion | None:
+    """Return the rotation that suffices with some focal length, if there is one."""
+    K = camera_of_turn(H_1_0, view.K)
+    view = View(view.points0, view.points1, K)
+    models = fit_models(view, None, H_1_0, threshold_px, seed)
+    if not _is_enough(models.rotation, view, (models.homography, essential)):
+        return None
+    found = _rotation(models, view)
+    return replace(found, reason=f"{found.reason}, focal length {K[0, 0]:.0f} px as for a turn")
+
+
 def _general(T_1_0: Float, motion: Motion, view: View) -> LabelledMotion:
     rows, scale = motion_fit(T_1_0, view.points0, view.points1, view.K, motion.threshold_px)
     covariance = motion_covariance(T_1_0, view.rays0[rows], view.rays1[rows], view.focal, scale)
@@ -151,13 +170,22 @@ def _planar(plane: Warp, view: View) -> LabelledMotion | None:
     # All are the same homography: what is best for one is best for the others.
     refined = refine_planar(found[0], rays0, rays1, view.focal, plane.sigma)
     found = decompose_homography(refined.G_1_0, rays0) or [refined]
-    found.sort(key=lambda motion: -_num_off_plane(motion, plane, view))
-    best, *others = found
+    best, *others = _ranked(found, plane, view)
     covariance = planar_covariance(best, rays0, rays1, view.focal, plane.sigma)
     alternative = others[0].T_1_0 if others else None
-    if others and _is_decided(*(_num_off_plane(m, plane, view) for m in found)):
-        alternative = None
     return LabelledMotion("planar", plane.inliers, best.T_1_0, alternative, covariance=covariance)
+
+
+def _ranked(found: list[PlanarMotion], plane: Warp, view: View) -> list[PlanarMotion]:
+    """Return the motions that may be, the likelier one first.
+
+    The matches off the plane decide. Where they do not, the plane that faces the camera comes
+    first: the other is mostly seen edge-on.
+    """
+    counts = [_num_off_plane(motion, plane, view) for motion in found]
+    if len(found) > 1 and _is_decided(max(counts), min(counts)):
+        return [found[int(np.argmax(counts))]]
+    return sorted(found, key=lambda motion: -motion.m[2] / float(np.linalg.norm(motion.m)))
 
 
 def _num_off_plane(motion: PlanarMotion, plane: Warp, view: View) -> int:

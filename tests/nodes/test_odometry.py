@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from camera_world import CAMERA, World, path, rotation_path
+from camera_world import CAMERA, World, path, rotation_path, step_errors
+from two_view_scene import BARREL
 
 from nodes.messages import Features, Keyframe, Matches, RelativePose, Tracks, Trajectory
 from nodes.odometry import Odometry
+from nodes.vision.camera import Camera
 from nodes.vision.odometry.view import Seen
 from nodes.vision.se3 import transform
 from pipeline.node import Notice, Resources
@@ -15,7 +17,9 @@ from pipeline.node import Notice, Resources
 Results = list[Trajectory | Tracks | Keyframe]
 
 
-def as_messages(seen: Seen, stream: str = "cam") -> tuple[Matches, Features]:
+def as_messages(
+    seen: Seen, stream: str = "cam", camera: Camera = CAMERA
+) -> tuple[Matches, Features]:
     """Return what matcher and detector would have sent for a frame of the synthetic world."""
     keypoints = seen.keypoints.astype(np.float32)
     num = len(seen.rows)
@@ -25,12 +29,12 @@ def as_messages(seen: Seen, stream: str = "cam") -> tuple[Matches, Features]:
         keypoints_prev=np.zeros((num, 2), np.float32), keypoints_cur=keypoints,
         ids_prev=seen.ids_prev, ids_cur=seen.keypoint_ids,
         matches=np.column_stack([np.arange(num), seen.rows]).astype(np.int32),
-        match_scores=np.ones(num, np.float32), camera=CAMERA,
+        match_scores=np.ones(num, np.float32), camera=camera,
     )  # fmt: skip
     nothing = np.zeros(len(keypoints), np.float32)
     features = Features(
         **header, keypoints=keypoints, scores=nothing, sizes=nothing, angles=nothing,
-        descriptors=seen.descriptors, camera=CAMERA,
+        descriptors=seen.descriptors, camera=camera,
     )  # fmt: skip
     return matches, features
 
@@ -47,6 +51,11 @@ def run(node: Odometry, film: Iterator[Seen], stream: str = "cam") -> list[Resul
 
 def reversed_pose(messages: tuple[Matches, Features]) -> tuple[Matches, None, Features]:
     return messages[0], None, messages[1]
+
+
+def same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Say whether two poses are the same to the bit, or both missing."""
+    return a is b is None or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def test_every_frame_has_one_trajectory_and_one_set_of_tracks() -> None:
@@ -86,6 +95,68 @@ def test_tracks_grow_older_and_their_landmarks_are_where_they_are_seen() -> None
     assert np.median(errors) < 0.3
 
 
+def through_a_lens(num_frames: int) -> tuple[list[Results], list[np.ndarray]]:
+    """Return what comes of a film through a lens of strong distortion, and the true poses."""
+    poses = path(num_frames)
+    film = World(camera=BARREL, noise_px=0.1).film(poses)
+    node = odometry()
+    return [list(node.process(as_messages(seen, camera=BARREL)[0])) for seen in film], poses
+
+
+def test_the_lens_is_taken_out_before_the_path_is_looked_for() -> None:
+    results, poses = through_a_lens(30)
+    placed = [r[0] for r in results]
+    assert {p.segment for p in placed[5:]} == {0}
+    shares, angles_deg = step_errors(placed, poses)
+    assert len(shares) > 20
+    assert shares.max() < 0.1
+    assert angles_deg.max() < 0.1
+
+
+def test_tracks_and_keyframes_are_where_the_lens_shows_them() -> None:
+    results, _ = through_a_lens(30)
+    keyframes = [(r[0], r[2]) for r in results if len(r) > 2]
+    assert len(keyframes) > 2
+    for trajectory, seen in [(results[-1][0], results[-1][1]), *keyframes]:
+        T_cam_world = np.linalg.inv(trajectory.T_world_cam)
+        known = np.isfinite(seen.landmarks[:, 0])
+        shown = BARREL.project(transform(T_cam_world, seen.landmarks[known]))
+        errors = np.linalg.norm(shown - seen.keypoints[known], axis=1)
+        far = np.hypot(*(seen.keypoints[known] - (BARREL.cx, BARREL.cy)).T) > 200
+        assert far.sum() > 20
+        assert np.median(errors[far]) < 0.4
+
+
+def with_a_lost_keypoint(messages: tuple[Matches, Features]) -> tuple[Matches, Features]:
+    """Put a keypoint before all others that is nowhere, and matched."""
+    matches, features = messages
+    nowhere = np.full((1, 2), np.nan, np.float32)
+    keypoints = np.concatenate([nowhere, matches.keypoints_cur])
+    pairs = matches.matches + np.array([1, 1], np.int32)
+    zero = np.zeros(len(keypoints), np.float32)
+    return replace(
+        matches, keypoints_cur=keypoints,
+        keypoints_prev=np.concatenate([nowhere, matches.keypoints_prev]),
+        ids_cur=np.concatenate([[-matches.seq], matches.ids_cur]),
+        ids_prev=np.concatenate([[-matches.seq_prev], matches.ids_prev]),
+        matches=np.concatenate([np.zeros((1, 2), np.int32), pairs]),
+        match_scores=np.ones(len(pairs) + 1, np.float32),
+    ), replace(
+        features, keypoints=keypoints, scores=zero, sizes=zero, angles=zero,
+        descriptors=np.concatenate([features.descriptors[:1], features.descriptors]),
+    )  # fmt: skip
+
+
+def test_a_keypoint_that_is_nowhere_changes_nothing() -> None:
+    plain, node = run(odometry(), World().film(path(25))), odometry()
+    for expected, seen in zip(plain, World().film(path(25)), strict=True):
+        found = list(node.process(*reversed_pose(with_a_lost_keypoint(as_messages(seen)))))
+        assert same(expected[0].T_world_cam, found[0].T_world_cam)
+        assert np.array_equal(expected[1].ids, found[1].ids)
+        assert np.array_equal(expected[1].keypoints, found[1].keypoints)
+    assert plain[-1][0].T_world_cam is not None
+
+
 def test_a_keyframe_says_why_and_carries_its_landmarks() -> None:
     results = run(odometry(), World().film(path(40)))
     keyframes = [r for rs in results for r in rs if isinstance(r, Keyframe)]
@@ -122,8 +193,9 @@ def test_two_streams_do_not_mix() -> None:
         both.append(list(node.process(*reversed_pose(as_messages(a, "cam")))))
         turning = list(node.process(*reversed_pose(as_messages(b, "other"))))
         assert turning[0].T_world_cam is None
+    assert both[-1][0].T_world_cam is not None
     for x, y in zip(alone, both, strict=True):
-        assert np.array_equal(x[0].T_world_cam, y[0].T_world_cam) or y[0].T_world_cam is None
+        assert same(x[0].T_world_cam, y[0].T_world_cam)
 
 
 @pytest.mark.parametrize("how", ["another camera", "a break"])

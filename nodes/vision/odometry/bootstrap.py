@@ -32,7 +32,7 @@ LEAST_PARALLAX_DEG = 0.8
 MIN_LANDMARKS = 40
 MIN_FIT = 0.5
 """Share of the common tracks that must agree with the motion."""
-DECIDED = 1.1
+DECIDED = 1.3
 """How many times more observations must agree with one motion than with the other."""
 
 
@@ -56,17 +56,19 @@ class Bootstrap:
         """The view that the current one is compared with."""
         return self._views[0] if self._views else None
 
-    def begin(self, view: View, K: Float, width: int, seed: int) -> Begun:
+    def begin(
+        self, view: View, K: Float, width: int, seed: int, *, is_focal_known: bool = True
+    ) -> Begun:
         """Try to make a map whose last keyframe is `view`; `width` is that of the picture."""
         self._views = [v for v in self._views if len(common(v, view)[0]) >= MIN_COMMON]
-        begun = self._try(view, K, width, seed)
+        begun = self._try(view, K, width, seed, is_focal_known)
         if begun.map is not None:
             self._views = []
         elif not self._views or _flow(self._views[-1], view) >= MIN_FLOW * width / 2:
             self._views = [*self._views, view][-MAX_VIEWS:]
         return begun
 
-    def _try(self, view: View, K: Float, width: int, seed: int) -> Begun:
+    def _try(self, view: View, K: Float, width: int, seed: int, is_focal_known: bool) -> Begun:
         if not self._views:
             return Begun(None, "initialising: too few tracks")
         first = self._views[0]
@@ -77,7 +79,7 @@ class Bootstrap:
         x0, x1 = first.pixels[rows0], view.pixels[rows1]
         limits = Limits(self._gates.max_error_px)
         motion = estimate_motion(sample_motion_poselib, x0, x1, K, limits, seed)
-        found = classify_motion(motion, x0, x1, K, limits, seed)
+        found = classify_motion(motion, x0, x1, K, limits, seed, is_focal_known=is_focal_known)
         if found.T_1_0 is None or found.label in ("static", "rotation"):
             return Begun(None, f"initialising: {found.reason or found.label}")
         motions = [T for T in (found.T_1_0, found.T_1_0_alt) if T is not None]

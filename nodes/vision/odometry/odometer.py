@@ -69,7 +69,9 @@ class Odometer:
     def _begin(self, seen: Seen, view: View) -> Placed:
         """Begin a new segment where the motion allows."""
         view = self._rejoined(seen, view)
-        begun = self._bootstrap.begin(view, seen.K, seen.width, seen.seed)
+        begun = self._bootstrap.begin(
+            view, seen.K, seen.width, seen.seed, is_focal_known=seen.is_focal_known
+        )
         if begun.map is None:
             nowhere = np.full((len(view.ids), 3), np.nan)
             ages = self._tracks.ages(view.ids)

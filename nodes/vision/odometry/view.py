@@ -51,6 +51,8 @@ class Seen:
     """(M,) rows of `keypoints` that match them."""
     descriptors: Descriptors | None = None
     """(K, D)"""
+    is_focal_known: bool = True
+    """Whether K is more than a guess."""
 
     def view(self, rows: Int, track_ids: Int) -> View:
         """Return the keypoints of some rows (N,) as a view of tracks (N,)."""

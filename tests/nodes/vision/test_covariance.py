@@ -9,6 +9,7 @@ from two_view_scene import VGA, make_scene
 
 from nodes.vision.covariance import (
     information_6dof,
+    information_root_6dof,
     m_estimate_covariance,
     motion_covariance,
     moved_direction,
@@ -124,3 +125,18 @@ def test_the_information_of_a_turn_says_nothing_of_the_translation() -> None:
     assert np.linalg.matrix_rank(information) == 3
     assert not information[3:].any()
     assert not information_6dof(R, np.eye(3), "g2o")[:3].any()
+
+
+@pytest.mark.parametrize("order", ["g2o", "gtsam"])
+def test_the_root_of_the_information_is_its_root_though_the_length_is_unknown(
+    order: Literal["g2o", "gtsam"],
+) -> None:
+    T = from_rotation_vector(np.array([0.1, -0.2, 0.3]), np.array([0.6, 0.0, 0.8]))
+    covariance = np.diag([1.0, 2.0, 3.0, 4.0, 5.0]) * 1e-6
+    root = information_root_6dof(T, covariance, order)
+    information = information_6dof(T, covariance, order)
+    assert np.allclose(root.T @ root, information)
+    assert np.linalg.matrix_rank(root) == 5
+    rows = slice(0, 3) if order == "g2o" else slice(3, 6)
+    along = T[:3, :3].T @ T[:3, 3]
+    assert np.abs(root[:, rows] @ along).max() < 1e-9 * np.abs(root).max()

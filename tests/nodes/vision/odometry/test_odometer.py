@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from camera_world import World, path, rotation_path, step_errors
+from camera_world import Corridor, TwinPlaces, World, path, rotation_path, shifted, step_errors
 
 from nodes.vision.alignment import align
 from nodes.vision.odometry.keyframing import Rules
@@ -33,6 +33,19 @@ def far_from_truth(placed: Sequence[Placed], poses: Poses) -> float:
     return float(np.sqrt(np.mean(errors**2)) / length)
 
 
+def ratio_of_scales(placed: Sequence[Placed], poses: Poses) -> float:
+    """Return the scale of the last third of the path, of that of the first third."""
+    rows = [i for i, p in enumerate(placed) if p.T_world_cam is not None]
+    found = np.array([placed[i].T_world_cam[:3, 3] for i in rows])
+    true = np.array([poses[i + 1][:3, 3] for i in rows])
+    scales = []
+    for part in np.array_split(np.arange(len(rows)), 3):
+        ends = part[[0, -1]]
+        scales.append(np.linalg.norm(np.diff(found[ends], axis=0)) /
+                      np.linalg.norm(np.diff(true[ends], axis=0)))  # fmt: skip
+    return float(scales[-1] / scales[0])
+
+
 @pytest.mark.parametrize("has_descriptors", [True, False])
 def test_a_path_is_found_in_one_scale_and_without_a_gap(has_descriptors: bool) -> None:
     poses = path(80)
@@ -41,7 +54,9 @@ def test_a_path_is_found_in_one_scale_and_without_a_gap(has_descriptors: bool) -
     assert first < 8
     assert all(p.T_world_cam is not None and p.segment == 0 for p in placed[first:])
     assert far_from_truth(placed, poses) < 0.01
-    assert step_errors(placed, poses).max() < 0.2
+    shares, angles_deg = step_errors(placed, poses)
+    assert shares.max() < 0.2
+    assert angles_deg.max() < 0.2
 
 
 def test_a_fifth_of_wrong_matches_does_no_harm() -> None:
@@ -88,6 +103,90 @@ def test_without_descriptors_a_covered_camera_begins_another_segment() -> None:
     assert segments(placed) == sorted(segments(placed))
 
 
+def test_binary_descriptors_find_a_covered_camera_again() -> None:
+    walk = path(40)
+    poses = [*walk[:30], *[None] * 3, *walk[28:]]
+    placed = follow(World(is_binary=True), poses)
+    assert placed[32].T_world_cam is not None
+    assert set(segments(placed)) == {0}
+    assert step_errors(placed, poses)[0].max() < 0.3
+
+
+def test_a_place_that_looks_like_one_seen_before_is_not_taken_for_it() -> None:
+    """A covered camera comes back 18 units away, where three tenths of the points are alike."""
+    here = [shifted(0.08 * i, 0.02 * np.sin(i / 3), 0) for i in range(50)]
+    there = [shifted(20 + 0.08 * i, 0.02 * np.sin(i / 3), 0) for i in range(15)]
+    placed = follow(TwinPlaces(), [*here, *[None] * 3, *there])
+    assert {p.segment for p in placed[:49] if p.T_world_cam is not None} == {0}
+    assert {p.segment for p in placed[52:] if p.T_world_cam is not None} == {1}
+
+
+@pytest.mark.parametrize("has_descriptors", [True, False])
+def test_a_frame_of_wrong_matches_does_not_end_the_segment(has_descriptors: bool) -> None:
+    poses = path(45)
+    placed = follow(World(has_descriptors=has_descriptors, wrong_share={30: 0.7}), poses)
+    assert [p.T_world_cam is not None for p in placed[30:]] == [True] * 14
+    assert set(segments(placed)) == {0}
+    assert step_errors(placed, poses)[0].max() < 0.2
+
+
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_wrong_frames_at_the_start_do_not_spoil_the_scale(first: int) -> None:
+    poses = path(45)
+    wrong = {first + i: 0.7 for i in range(3)}
+    placed = follow(World(has_descriptors=False, wrong_share=wrong), poses)
+    assert set(segments(placed)) == {0}
+    assert far_from_truth(placed, poses) < 0.01
+    assert ratio_of_scales(placed, poses) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("has_descriptors", [True, False])
+def test_a_corridor_is_walked_in_one_segment_though_its_walls_are_noisy(
+    has_descriptors: bool,
+) -> None:
+    poses = [shifted(0, 0, 0.15 * i) for i in range(110)]
+    placed = follow(Corridor(has_descriptors=has_descriptors, noise_px=1.0), poses)
+    assert all(p.T_world_cam is not None and p.segment == 0 for p in placed[8:])
+    assert far_from_truth(placed, poses) < 0.01
+    assert ratio_of_scales(placed, poses) == pytest.approx(1, abs=0.05)
+
+
+def test_tracks_that_break_all_the_time_begin_a_map_all_the_same() -> None:
+    poses = path(25, step=0.02)
+    world = World(match_share=0.4)
+    placed = follow(world, poses)
+    assert sum(p.T_world_cam is not None for p in placed) > 10
+    assert set(segments(placed)) == {0}
+    assert far_from_truth(placed, poses) < 0.02
+
+
+def test_a_track_that_was_joined_again_keeps_its_identity_from_there_on() -> None:
+    odometer = Odometer(Rules(), Gates())
+    track_of: dict[int, int] = {}
+    num_kept = 0
+    for seen in World(match_share=0.5, noise_px=0.0).film(rotation_path(6)):
+        view = odometer.update(seen).view
+        key_at = dict(zip(map(tuple, seen.keypoints), seen.keypoint_ids.tolist(), strict=True))
+        now = {key_at[tuple(p)]: t for p, t in zip(view.pixels, view.ids.tolist(), strict=True)}
+        for key_prev, key in zip(seen.ids_prev, seen.keypoint_ids[seen.rows], strict=True):
+            if key_prev in track_of:
+                assert now[key] == track_of[key_prev]
+                num_kept += 1
+        track_of = now
+    assert num_kept > 200
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_descriptors_that_say_nothing_do_no_harm(value: float) -> None:
+    walk = path(40)
+    world = World()
+    world.descriptors = 512 * world.descriptors  # as long as raw SIFT's
+    world.descriptors[::20] = value
+    placed = follow(world, [*walk[:30], *[None] * 3, *walk[28:]])
+    assert set(segments(placed)) == {0}
+    assert all(p.T_world_cam is not None for p in placed[32:])
+
+
 @pytest.mark.parametrize("has_descriptors", [True, False])
 def test_a_kidnapped_camera_never_jumps_within_a_segment(has_descriptors: bool) -> None:
     walk = path(40)
@@ -95,7 +194,9 @@ def test_a_kidnapped_camera_never_jumps_within_a_segment(has_descriptors: bool) 
     poses = [*walk, *[elsewhere @ pose for pose in walk]]
     placed = follow(World(has_descriptors=has_descriptors), poses)
     assert sorted(set(segments(placed))) == [0, 1]
-    assert step_errors(placed, poses).max() < 0.3
+    shares, angles_deg = step_errors(placed, poses)
+    assert shares.max() < 0.3
+    assert angles_deg.max() < 0.3
 
 
 def test_the_same_is_found_again_to_the_last_bit() -> None:
