@@ -124,8 +124,8 @@ class Odometry(Node):
         """End the segment: its unit and shape are those of another camera."""
         if stream.last is not None and stream.last.T_world_cam is not None:
             self.resources.warn(
-                f"stream {matches.stream!r}: a new segment begins at frame {matches.seq}, where the "
-                "camera changes (an estimated focal length counts from there on)"
+                f"stream {matches.stream!r}: a new segment begins at frame {matches.seq}, where "
+                "the camera changes (an estimated focal length counts from there on)"
             )
         stream.odometer.restart()
         stream.camera = matches.camera

@@ -16,6 +16,7 @@ Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 MAX_TABLE = 500_000  # distances held at a time: 2 MB stay in the cache, 4 MB take twice the time
+FAR = np.float32(1e30)  # not infinity: a matrix product makes NaN of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +96,25 @@ def _distance_table(descriptors0: Float32, descriptors1: Float32) -> Float32:
     |a|^2 + |b|^2 - 2 a.b is one matrix product of (-2 a, |a|^2, 1) and (b, 1, |b|^2). For raw SIFT
     every partial sum is an integer below 2^24, hence exact in whatever order it is summed.
     """
-    norms0 = np.einsum("nd,nd->n", descriptors0, descriptors0)
-    norms1 = np.einsum("nd,nd->n", descriptors1, descriptors1)
+    descriptors0, norms0 = _with_norms(descriptors0)
+    descriptors1, norms1 = _with_norms(descriptors1)
     left = np.column_stack([-2 * descriptors0, norms0, np.ones_like(norms0)])
     right = np.column_stack([descriptors1, np.ones_like(norms1), norms1])
     table = left @ right.T
     return np.asarray(np.maximum(table, 0, out=table), np.float32)
+
+
+def _with_norms(descriptors: Float32) -> tuple[Float32, Float32]:
+    """Return descriptors (N, D) and |d|^2 (N,); one that is not finite is far from all.
+
+    Its NaN would be the smallest of every row and column.
+    """
+    norms = np.einsum("nd,nd->n", descriptors, descriptors)
+    is_bad = ~np.isfinite(norms)
+    if is_bad.any():
+        descriptors = np.where(is_bad[:, None], np.float32(0), descriptors)
+        norms = np.where(is_bad, FAR, norms)
+    return descriptors, norms
 
 
 def select_matches(

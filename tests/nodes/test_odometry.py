@@ -260,3 +260,24 @@ def test_real_paths_are_followed_within_a_hundredth(
     assert figures["trajectory"]["coverage_from_bootstrap"] == 1.0
     assert figures["trajectory"]["first_placed"] <= 15
     assert figures["trajectory"]["ate_percent_of_path"] < 1.0
+
+
+def test_a_camera_that_changes_and_a_stream_without_a_path_are_told() -> None:
+    told: list[str] = []
+    node = Odometry()
+    node.open(Resources(warn=told.append))
+    for seen in World().film(path(50)):
+        matches, _ = as_messages(seen)
+        if seen.seq >= 25:
+            matches = replace(matches, camera=replace(CAMERA, fx=510.0))
+        list(node.process(matches))
+    list(node.flush("cam"))
+    assert told == [
+        "stream 'cam': a new segment begins at frame 25, where the camera changes (an estimated "
+        "focal length counts from there on)"
+    ]
+    told.clear()
+    run(node, World().film([np.eye(4)] * 4), "still")
+    list(node.flush("still"))
+    assert len(told) == 1
+    assert told[0].startswith("stream 'still': no trajectory; at its end initialising: the picture")

@@ -140,14 +140,22 @@ def _near_points(
 
 
 def _decide(begun: list[Begun]) -> Begun:
-    """Return the map that more observations agree with; none where two are as good."""
-    ranked = sorted(begun, key=lambda b: 0 if b.map is None else -b.map.num_observations())
-    best, others = ranked[0], [b.map for b in ranked[1:] if b.map is not None]
-    if best.map is None or not others:
-        return best
-    if best.map.num_observations() < DECIDED * others[0].num_observations():
+    """Return the map that more observations agree with; none where two are as good.
+
+    A motion of which no map can be made yet is not refuted; and where a motion puts points nearer
+    more of them have parallax: what counts are the landmarks that all maps have.
+    """
+    maps = [b.map for b in begun if b.map is not None]
+    if len(maps) < len(begun):
+        return next(b for b in begun if b.map is None)
+    if len(maps) == 1:
+        return begun[0]
+    shared = np.intersect1d(maps[0].ids, maps[1].ids, assume_unique=True)
+    counts = [sum(int(np.isin(k.view.ids, shared).sum()) for k in m.keyframes) for m in maps]
+    best = int(np.argmax(counts))
+    if counts[best] < DECIDED * counts[1 - best]:
         return Begun(None, "initialising: two motions explain the plane as well")
-    return best
+    return begun[best]
 
 
 def _flow(view0: View, view1: View) -> float:

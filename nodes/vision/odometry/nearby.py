@@ -81,6 +81,8 @@ def _apart(descriptors0: Descriptors, descriptors1: Descriptors) -> Float:
     if descriptors0.dtype == np.uint8:
         bits = np.unpackbits(np.bitwise_xor(descriptors0, descriptors1), axis=-1)
         return np.asarray(2 * bits.mean(axis=-1), np.float64)
-    length = np.maximum(np.linalg.norm(descriptors0, axis=-1), np.finfo(np.float32).tiny)
+    length = np.linalg.norm(descriptors0, axis=-1)
+    says_something = length > 0  # False for NaN
+    length = np.where(says_something, length, 1)
     distance = np.linalg.norm(descriptors0 - descriptors1, axis=-1) / length
-    return np.where(np.isnan(distance), np.inf, distance).astype(np.float64)
+    return np.where(says_something & np.isfinite(distance), distance, np.inf).astype(np.float64)

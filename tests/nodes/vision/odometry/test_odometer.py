@@ -165,7 +165,9 @@ def test_a_track_that_was_joined_again_keeps_its_identity_from_there_on() -> Non
     track_of: dict[int, int] = {}
     num_kept = 0
     for seen in World(match_share=0.5, noise_px=0.0).film(rotation_path(6)):
-        view = odometer.update(seen).view
+        placed = odometer.update(seen)
+        view = placed.view
+        assert (placed.ages >= 2).all()
         key_at = dict(zip(map(tuple, seen.keypoints), seen.keypoint_ids.tolist(), strict=True))
         now = {key_at[tuple(p)]: t for p, t in zip(view.pixels, view.ids.tolist(), strict=True)}
         for key_prev, key in zip(seen.ids_prev, seen.keypoint_ids[seen.rows], strict=True):
