@@ -155,6 +155,8 @@ def _pose_row(pose: RelativePose) -> PoseRow:
         num_matches=pose.num_matches,
         num_inliers=pose.num_inliers,
         covariance=pose.covariance,
+        calibrated=None if pose.camera is None else pose.camera.calibrated,
+        focal_px=None if pose.camera is None else pose.camera.fx,
     )
 
 

@@ -9,17 +9,23 @@ import typer
 
 if TYPE_CHECKING:
     from nodes.commands.comparison import Comparison
-    from nodes.commands.trajectory_scoring import ScoredTrajectory
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more folders of `posestream run`.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Two or more folders of `posestream run`; one is enough to --plot."),
+    ],
     groundtruth: Annotated[
         Path | None,
         typer.Option(help="TUM file, or a folder of them; evaluates all runs anew."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the trajectories over each other into this PNG.")
+        Path | None,
+        typer.Option(
+            help="Draw the trajectories into this PNG: over the ground truth, or where there is "
+            "none over the first run, in units of its longest segment."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -27,8 +33,11 @@ def compare(
     from nodes.commands.comparison import compare_stream, footnotes, read_runs
     from pipeline.errors import ConfigError
 
-    if len(runs) < 2:
-        raise ConfigError(f"compare needs two run folders or more, not {len(runs)}")
+    if len(runs) < 2 and plot is None:
+        raise ConfigError(
+            f"compare needs two run folders or more, not {len(runs)}; to draw the path of one, "
+            f"add --plot {runs[0].name}.png"
+        )
     figures = read_runs(runs, groundtruth)
     streams = {name: compare_stream(figures, name) for name in figures[0]}
     names = run_names(runs)
@@ -89,7 +98,8 @@ def show(
         for row in rows:
             table.add_row(row.metric.title, *_cells(row))
         console.print(table)
-    for line in ("* the best; ratios are to the first run", *notes):
+    legend = ["* the best; ratios are to the first run"] if len(names) > 1 else []
+    for line in (*legend, *notes):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -110,25 +120,14 @@ def plot_runs(
     Raises:
         ConfigError: no run has a trajectory that can be drawn, or `plot` is no PNG.
     """
-    from functools import partial
-
+    from nodes.commands.overlays import overlays
     from nodes.commands.plots import save
-    from nodes.commands.scoring import rescore_run
-    from nodes.commands.trajectory_plot import draw_overlay
     from pipeline.errors import ConfigError
 
     if plot.suffix.lower() != ".png":
         raise ConfigError(f"--plot writes a PNG: {plot} should end in .png")
-    scored = {name: rescore_run(run, groundtruth).streams for name, run in runs.items()}
-    streams: dict[str, dict[str, ScoredTrajectory]] = {}
-    titles: dict[str, str] = {}
-    for name, found in scored.items():
-        for stream, result in found.items():
-            if result.trajectory and result.trajectory.is_drawable:
-                streams.setdefault(stream, {})[name] = result.trajectory
-                titles[stream] = result.title
-    if not streams:
+    drawings = overlays(runs, groundtruth)
+    if not drawings:
         raise ConfigError("no trajectory to draw: the runs had no odometry, or placed no frame")
-    for stream, trajectories in streams.items():
-        path = plot if len(streams) == 1 else plot.with_stem(f"{plot.stem}_{stream}")
-        yield save(path, partial(draw_overlay, trajectories, titles[stream]))
+    for stream, draw in drawings.items():
+        yield save(plot if len(drawings) == 1 else plot.with_stem(f"{plot.stem}_{stream}"), draw)

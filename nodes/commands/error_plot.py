@@ -1,7 +1,9 @@
 """Draws the errors of a stream over time: the trajectory's, the pairs', and what they rest on."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from nodes.commands.trajectory_scoring import ScoredTrajectory
 
 Float = npt.NDArray[np.float64]
 
-SMALLEST_DEG = 1e-3  # on a logarithmic scale, which has no zero
+SMALLEST_DEG = 1e-3  # the lower edge of a logarithmic scale, which has no zero
 
 
 def draw_errors(stream: ScoredStream) -> Figure:
@@ -93,40 +95,81 @@ def _runs(claims: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 def _draw_rotation(ax: Axes, pairs: Sequence[ScoredPair], start_ns: int) -> None:
     known = [pair for pair in pairs if pair.error.has_pose]
-    _draw_degrees(ax, known, [pair.error.rotation_deg for pair in known], BLUE, "", start_ns)
-    _make_logarithmic(ax)
+    dots = Dots(BLUE, "", known, [pair.error.rotation_deg for pair in known])
+    _draw_degrees(ax, [dots], start_ns, "no pair has a pose")
     ax.set_ylabel("rotation of\npairs (deg)")
 
 
 def _draw_direction(ax: Axes, pairs: Sequence[ScoredPair], start_ns: int) -> None:
-    known = [pair for pair in pairs if pair.error.has_pose and pair.error.direction_deg is not None]
+    known = [pair for pair in pairs if pair.error.has_pose]
     kinds = ((False, PALE, "picture hardly\nmoves: not scored"), (True, BLUE, "picture moves"))
+    dots = []
     for is_seen, colour, label in kinds:
-        chosen = [pair for pair in known if pair.error.is_direction_seen == is_seen]
-        values = [pair.error.direction_deg or 0.0 for pair in chosen]
-        _draw_degrees(ax, chosen, values, colour, label, start_ns)
-    _make_logarithmic(ax)
+        chosen = {
+            pair: pair.error.direction_deg
+            for pair in known
+            if pair.error.direction_deg is not None and pair.error.is_direction_seen == is_seen
+        }
+        dots.append(Dots(colour, label, list(chosen), list(chosen.values())))
+    without = "the picture does not move beside its rotation" if known else "no pair has a pose"
+    _draw_degrees(ax, dots, start_ns, without)
     ax.set_ylabel("direction of\npairs (deg)")
 
 
-def _draw_degrees(
-    ax: Axes,
-    pairs: Sequence[ScoredPair],
-    values: Sequence[float],
-    colour: str,
-    label: str,
-    start_ns: int,
-) -> None:
-    times = _seconds(np.array([pair.row["stamp_ns_cur"] for pair in pairs], np.int64), start_ns)
-    if len(times):
-        size = 4 if len(times) > 60 else 7
-        heights = np.maximum(values, SMALLEST_DEG)
-        ax.plot(times, heights, "o", color=colour, markersize=size, linewidth=0, label=label)
+@dataclass(frozen=True, eq=False)
+class Dots:
+    """Errors of one kind of pairs, degrees."""
+
+    colour: str
+    label: str
+    pairs: Sequence[ScoredPair]
+    degrees: Sequence[float]
 
 
-def _make_logarithmic(ax: Axes) -> None:
+def _draw_degrees(ax: Axes, kinds: Sequence[Dots], start_ns: int, without: str) -> None:
+    """Draw errors on a logarithmic scale, or say why there are none."""
+    kinds = [kind for kind in kinds if kind.pairs]
+    if not kinds:
+        ax.text(0.5, 0.5, without, transform=ax.transAxes, ha="center", va="center")
+        ax.set_yticks([])
+        ax.grid(visible=False)
+        return
+    for kind in kinds:
+        _draw_dots(ax, kind, start_ns)
+    is_cut_off = any(min(kind.degrees) < SMALLEST_DEG for kind in kinds)
+    is_measured = any(max(kind.degrees) >= SMALLEST_DEG for kind in kinds)
+    _make_logarithmic(ax, is_cut_off, is_measured)
+
+
+def _draw_dots(ax: Axes, dots: Dots, start_ns: int) -> None:
+    """Draw what the scale has no place for, such as zeros, as triangles on its lower edge."""
+    stamps_ns = np.array([pair.row["stamp_ns_cur"] for pair in dots.pairs], np.int64)
+    times, degrees = _seconds(stamps_ns, start_ns), np.array(dots.degrees)
+    style: dict[str, Any] = {
+        "color": dots.colour,
+        "markersize": 4 if len(times) > 60 else 7,
+        "linewidth": 0,
+    }
+    is_below = degrees < SMALLEST_DEG
+    if not is_below.all():
+        ax.plot(times[~is_below], degrees[~is_below], "o", label=dots.label, **style)
+    if is_below.any():
+        ax.plot(
+            times[is_below],
+            np.zeros(is_below.sum()),
+            "v",
+            label=f"below {SMALLEST_DEG:g}",
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+            **style,
+        )
+
+
+def _make_logarithmic(ax: Axes, is_cut_off: bool, is_measured: bool) -> None:
     """Give an axis of degrees a logarithmic scale with about five numbers."""
     ax.set_yscale("log")
+    if is_cut_off:
+        ax.set_ylim(bottom=SMALLEST_DEG, top=None if is_measured else 1)
     low, high = ax.get_ylim()
     decades = np.log10(high / low)
     subs = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)

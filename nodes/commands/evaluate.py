@@ -109,11 +109,12 @@ def _label_lines(labels: Mapping[str, Any]) -> dict[str, str]:
         " / ".join(names): " / ".join(share.get(name, "0") for name in names)
         for names in (("general", "planar"), ("rotation", "static", "lost"))
     }
-    nees = labels.get("general", {}).get("nees_median")
-    return {
-        **lines,
-        **({} if nees is None else {"NEES of general (1 is calibrated)": f"{nees:.2f}"}),
+    nees = {
+        f"NEES median / its expectation: {name}": f"{median:.2f}"
+        for name, figures in labels.items()
+        if (median := figures["nees_median"]) is not None
     }
+    return {**lines, **nees}
 
 
 def _trajectory_lines(figures: Mapping[str, Any] | None) -> dict[str, str]:
@@ -158,16 +159,23 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
         if figures["num_flow_unknown"]:
             notes.append(
                 f"{name}: for {figures['num_flow_unknown']} pairs it is not known how far the "
-                "picture moves (no matches.npz, no calibration or no matches); they are scored."
+                f"picture moves, since {figures['unknown_flow_reason']}; they are scored "
+                "wherever the camera truly moved."
             )
     if any(figures["trajectory"] for figures in result["streams"].values()):
         notes.append(
             "Errors of a trajectory are those of its longest segment; m is the unit of the ground "
             "truth."
         )
-    general = [figures["labels"].get("general", {}) for figures in result["streams"].values()]
-    if any(figures.get("num_nees") for figures in general):
-        notes.append("NEES also counts the errors of ground truth and calibration.")
+    labels = [
+        label for figures in result["streams"].values() for label in figures["labels"].values()
+    ]
+    if any(label["num_nees"] for label in labels):
+        notes.append(
+            "NEES: 1 is what the covariance promises, more is too sure. It also counts the errors "
+            "of ground truth and calibration, and in real pictures errors of neighbouring matches "
+            "are not independent: values above 1 are expected even with exact truth."
+        )
     return notes + [f"{name} is not scored: {why}" for name, why in result["not_scored"].items()]
 
 

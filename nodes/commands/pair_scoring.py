@@ -1,5 +1,6 @@
 """Scores the relative poses of a stream, row by row of `poses.jsonl`."""
 
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,18 @@ def score_pairs(
     """Score the rows with two true poses; `camera` is None where it is unknown."""
     with open_matches(stream.matches) as points:
         return list(_scored(stream.rows, truth, partial(_flow, points, camera)))
+
+
+def unknown_flow_reason(stream: RecordedStream, camera: Camera | None) -> str:
+    """Say why it would not be known how far the picture moves between the frames of a pair."""
+    causes = []
+    if camera is None:
+        causes.append("the input has no calibration")
+    if not stream.matches.exists():
+        causes.append(f"the run left no {stream.matches.name}")
+    elif not zipfile.is_zipfile(stream.matches):
+        causes.append(f"{stream.matches.name} is unfinished")
+    return ", and ".join(causes) or "they have no matches"
 
 
 def _scored(

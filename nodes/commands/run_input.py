@@ -8,7 +8,9 @@ from typing import Any
 from nodes.sources import SOURCES
 from nodes.sources.base import FrameSource, GroundTruth
 from nodes.sources.calibration import read_calibration
-from nodes.sources.files import missing
+from nodes.sources.dataset import Dataset
+from nodes.sources.files import find_recording, missing
+from nodes.sources.folder import Folder
 from nodes.vision.camera import Camera
 from pipeline.errors import ConfigError, InputError
 
@@ -20,6 +22,8 @@ class StreamInput:
     name: str
     groundtruth: GroundTruth | None = None
     camera: Camera | None = None
+    counted_fps: float | None = None
+    """Rate in Hz at which images without times are counted; None where the input has times."""
 
 
 def stream_inputs(run: Path) -> dict[str, StreamInput]:
@@ -36,7 +40,17 @@ def _stream_input(params: Mapping[str, Any]) -> StreamInput:
     source: FrameSource = SOURCES.create(params["source"], params.get("options"))
     calibration = params.get("camera")
     camera = read_calibration(Path(calibration)) if calibration else source.camera
-    return StreamInput(source.name, source.groundtruth(), camera)
+    return StreamInput(source.name, source.groundtruth(), camera, _counted_fps(source))
+
+
+def _counted_fps(source: FrameSource) -> float | None:
+    if not isinstance(source, Folder | Dataset) or source.sidecars.timestamps:
+        return None
+    is_images = isinstance(source, Folder)
+    if not is_images:
+        recording = find_recording(Path(source.options.path))
+        is_images = recording is not None and recording.is_dir()
+    return float(source.options.fps) if is_images else None
 
 
 def read_config(path: Path) -> Mapping[str, Any]:

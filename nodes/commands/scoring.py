@@ -6,7 +6,7 @@ are given. Frames and true poses are paired by their stamps.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.commands.evaluate import RESULT_FILE
-from nodes.commands.pair_scoring import ScoredPair, pair_figures, score_pairs
+from nodes.commands.pair_scoring import (
+    ScoredPair,
+    pair_figures,
+    score_pairs,
+    unknown_flow_reason,
+)
 from nodes.commands.run_folder import RecordedStream, Row, read_streams
 from nodes.commands.run_input import StreamInput, groundtruth_file, stream_inputs
 from nodes.commands.trajectory_scoring import (
@@ -28,6 +33,7 @@ from nodes.vision.evaluation import MIN_FLOW_PX, MISSING_DEG
 from pipeline.errors import ConfigError, InputError, PosestreamError
 
 NO_TRAJECTORY = "the run wrote no trajectory"
+DRAW_INSTEAD = ", or draw the path itself: posestream compare RUN --plot path.png"
 NO_TRUTH: GroundTruth = np.empty(0, np.int64), np.empty((0, 4, 4))
 
 
@@ -47,6 +53,8 @@ class ScoredStream:
     rows: Sequence[Row]
     pairs: Sequence[ScoredPair]
     trajectory: ScoredTrajectory | None
+    unknown_flow_reason: str | None = None
+    """Why it is not known of some pairs how far the picture moves, where that is so."""
 
     @property
     def title(self) -> str:
@@ -60,6 +68,7 @@ class ScoredStream:
             "input": self.input,
             "groundtruth": self.groundtruth,
             **pair_figures(self.rows, self.pairs),
+            "unknown_flow_reason": self.unknown_flow_reason,
             "trajectory": self.trajectory and trajectory_figures(self.trajectory),
             "trajectory_note": None if self.trajectory else NO_TRAJECTORY,
         }
@@ -134,12 +143,15 @@ def score_stream(
     if truth is None:
         raise NoGroundTruthError(
             f"no ground truth is known for stream {stream.name!r} ({source.name}): "
-            "name a TUM file with --groundtruth FILE"
+            f"name a TUM file with --groundtruth FILE{DRAW_INSTEAD if stream.segments else ''}"
         )
     pairs = score_pairs(stream, truth, source.camera)
     if not pairs:
-        raise InputError(_no_overlap(stream, truth[0]))
-    return _beside(stream, source.name, str(given or source.name), truth, pairs)
+        raise InputError(_no_overlap(stream, source, truth[0]))
+    scored = _beside(stream, source.name, str(given or source.name), truth, pairs)
+    if all(pair.error.flow_px is not None for pair in pairs):
+        return scored
+    return replace(scored, unknown_flow_reason=unknown_flow_reason(stream, source.camera))
 
 
 def figures_without_truth(run: Path) -> dict[str, dict[str, Any]]:
@@ -149,11 +161,25 @@ def figures_without_truth(run: Path) -> dict[str, dict[str, Any]]:
         InputError: the folder cannot be read.
     """
     inputs = stream_inputs(run)
-    streams = ((stream, inputs.get(stream.name)) for stream in read_streams(run))
+    known = {name for name, source in inputs.items() if source.groundtruth is not None}
+    streams = unscored_streams(run, inputs)
+    return {name: stream.figures() for name, stream in streams.items() if name not in known}
+
+
+def unscored_streams(
+    run: Path, inputs: Mapping[str, StreamInput] | None = None
+) -> dict[str, ScoredStream]:
+    """Return the streams of a run folder without the ground truth, even where there is one.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    inputs = stream_inputs(run) if inputs is None else inputs
     return {
-        stream.name: _beside(stream, source.name, None, NO_TRUTH, ()).figures()
-        for stream, known in streams
-        if (source := known or StreamInput(stream.name)).groundtruth is None
+        stream.name: _beside(
+            stream, inputs.get(stream.name, StreamInput(stream.name)).name, None, NO_TRUTH, ()
+        )
+        for stream in read_streams(run)
     }
 
 
@@ -175,7 +201,9 @@ def _beside(
     )
 
 
-def _no_overlap(stream: RecordedStream, truth_ns: npt.NDArray[np.int64]) -> str:
+def _no_overlap(
+    stream: RecordedStream, source: StreamInput, truth_ns: npt.NDArray[np.int64]
+) -> str:
     stamps = [row["stamp_ns_cur"] for row in stream.rows]
     covers = "covers {:.3f} s to {:.3f} s"
     truth = (
@@ -184,5 +212,16 @@ def _no_overlap(stream: RecordedStream, truth_ns: npt.NDArray[np.int64]) -> str:
     run = covers.format(min(stamps) / 1e9, max(stamps) / 1e9)
     return (
         f"0 of {len(stamps)} pairs of stream {stream.name!r} have ground truth at both times: "
-        f"the ground truth {truth}, the run {run}"
+        f"the ground truth {truth}, the run {run}{_counted(stream.name, source.counted_fps)}"
+    )
+
+
+def _counted(stream: str, fps: float | None) -> str:
+    """Return what to do about frames that have no times of their own."""
+    if fps is None:
+        return ""
+    return (
+        f". Its images have no times: they are counted at {fps:g} Hz from 0 s. Give them a "
+        "timestamps.txt (seconds, one a line), or run again with "
+        f"--set {stream}.params.options.fps=HZ"
     )

@@ -48,6 +48,10 @@ class PoseRow:
     num_matches: int = 0
     num_inliers: int = 0
     covariance: npt.NDArray[np.float64] | None = None
+    calibrated: bool | None = None
+    """Whether somebody measured the camera that the motion rests on."""
+    focal_px: float | None = None
+    """Its focal length fx."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -138,6 +138,14 @@ def test_a_second_solution_and_the_covariance_are_in_the_row(tmp_path: Path) -> 
     assert row["covariance"] == np.eye(5).tolist()
 
 
+def test_a_row_tells_of_the_camera_that_the_pose_rests_on(tmp_path: Path) -> None:
+    guessed = Camera.uncalibrated(640, 480, 512.5)
+    steps = [_pose(1, camera=CAMERA), _pose(2, camera=guessed), _pose(3)]
+    _record(tmp_path, [*steps, _notice("skip", 4, "no matches")])
+    told = [(row["calibrated"], row["focal_px"]) for row in _rows(tmp_path)]
+    assert told == [(True, 500), (False, 512.5), (None, None), (None, None)]
+
+
 def test_a_pose_that_could_not_be_estimated_keeps_its_reason(tmp_path: Path) -> None:
     _record(tmp_path, [_pose(1, T_cur_prev=None, num_matches=6, reason="too_few_matches: 6 < 8")])
     (row,) = _rows(tmp_path)

@@ -205,9 +205,13 @@ def test_truth_that_does_not_fit_is_no_missing_truth(runs: list[Path], tmp_path:
         _compare(*runs, "--groundtruth", given)
 
 
-def test_one_run_cannot_be_compared(runs: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="compare needs two run folders or more, not 1"):
+def test_one_run_cannot_be_compared_but_drawn(runs: list[Path]) -> None:
+    with pytest.raises(ConfigError) as caught:
         _compare(runs[0])
+    assert str(caught.value) == (
+        "compare needs two run folders or more, not 1; to draw the path of one, "
+        "add --plot exact.png"
+    )
 
 
 def test_the_trajectories_are_drawn_over_each_other(runs: list[Path], tmp_path: Path) -> None:
@@ -216,13 +220,6 @@ def test_the_trajectories_are_drawn_over_each_other(runs: list[Path], tmp_path: 
     assert plot.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match=r"--plot writes a PNG: .*both.jpg should end in .png"):
         _compare(*runs, "--plot", tmp_path / "both.jpg")
-
-
-def test_without_a_trajectory_there_is_nothing_to_draw(runs: list[Path], tmp_path: Path) -> None:
-    for run in runs:
-        (run / "trajectory.tum").unlink()
-    with pytest.raises(ConfigError, match="no trajectory to draw"):
-        _compare(*runs, "--plot", tmp_path / "both.png")
 
 
 def test_a_given_ground_truth_scores_all_runs_anew(runs: list[Path], tmp_path: Path) -> None:

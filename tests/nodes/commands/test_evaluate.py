@@ -17,7 +17,6 @@ from nodes.commands import run_input
 from nodes.commands.evaluate import evaluate, evaluate_run
 from nodes.vision.evaluation import relative_pose
 from nodes.vision.se3 import from_rotation_translation, inverse
-from pipeline.errors import ConfigError, InputError
 
 APP = typer.Typer()
 APP.command("evaluate")(evaluate)
@@ -169,96 +168,6 @@ def test_the_calibration_named_in_the_run_comes_before_the_one_beside_the_input(
     wrong.write_text(INTRINSICS.replace("fx: 500", "fx: 100").replace("fy: 500", "fy: 100"))
     run.nodes["cam"]["params"]["camera"] = str(wrong)
     assert evaluate_run(run.folder)["streams"]["cam"]["num_direction_scored"] == 10
-
-
-# ---------------------------------------------------------------- mistakes
-
-
-def test_a_folder_that_does_not_exist_is_named_with_a_near_one(run: Run) -> None:
-    with pytest.raises(InputError) as caught:
-        evaluate_run(run.folder.with_name("runn"))
-    assert str(caught.value) == (f"no such run folder: {run.folder}n. Did you mean '{run.folder}'?")
-
-
-def test_a_folder_without_poses_is_no_run_folder(run: Run) -> None:
-    with pytest.raises(InputError) as caught:
-        evaluate_run(run.dataset)
-    assert str(caught.value) == f"{run.dataset} is not a run folder: it holds no poses.jsonl"
-
-
-def test_a_run_without_pairs_has_nothing_to_score(run: Run) -> None:
-    (run.folder / "poses.jsonl").touch()
-    with pytest.raises(InputError, match=r"poses.jsonl is empty: there is no pair of frames"):
-        evaluate_run(run.folder)
-
-
-@pytest.mark.parametrize(
-    "line", ['{"stream": "cam"', "[]", '{"stream": "cam"}', '{"T_cur_prev": [1], "stream": "c"}']
-)
-def test_a_damaged_row_is_named_with_file_and_line(run: Run, line: str) -> None:
-    run.write_truth(walk())
-    run.write(walk())
-    with (run.folder / "poses.jsonl").open("a") as file:
-        file.write(line + "\n")
-    with pytest.raises(InputError, match=r"poses.jsonl:11: not a row of poses.jsonl: "):
-        evaluate_run(run.folder)
-
-
-def test_without_ground_truth_the_message_says_how_to_name_it(run: Run) -> None:
-    run.write(walk())
-    with pytest.raises(ConfigError) as caught:
-        evaluate_run(run.folder)
-    assert str(caught.value) == (
-        f"no ground truth is known for stream 'cam' ({run.dataset}): "
-        "name a TUM file with --groundtruth FILE"
-    )
-    assert caught.value.exit_code == 2
-
-
-def test_without_a_configuration_ground_truth_has_to_be_given(run: Run) -> None:
-    (run.folder / "config.yaml").unlink()
-    truth = run.write_truth(walk())
-    run.write(walk())
-    with pytest.raises(ConfigError, match="no ground truth is known for stream 'cam'"):
-        evaluate_run(run.folder)
-    assert evaluate_run(run.folder, truth)["streams"]["cam"]["num_scored"] == 10
-
-
-def test_ground_truth_of_another_time_is_told_with_both_spans(run: Run) -> None:
-    truth = run.dataset / "groundtruth.txt"
-    truth.write_text("1.5 0 0 0 0 0 0 1\n2.5 0 0 0 0 0 0 1\n")
-    run.write(walk())
-    with pytest.raises(InputError) as caught:
-        evaluate_run(run.folder)
-    assert str(caught.value) == (
-        "0 of 10 pairs of stream 'cam' have ground truth at both times: the ground truth covers "
-        "1.500 s to 2.500 s, the run covers 1600000000.033 s to 1600000000.333 s"
-    )
-    assert caught.value.exit_code == 3
-
-
-def test_a_bad_line_of_ground_truth_is_named_with_file_and_line(run: Run) -> None:
-    truth = run.write_truth(walk())
-    truth.write_text(truth.read_text() + "7 8 9\n")
-    run.write(walk())
-    with pytest.raises(InputError, match=r"groundtruth.txt:14: expected .*, not '7 8 9'"):
-        evaluate_run(run.folder, truth)
-
-
-def test_one_file_for_several_streams_is_refused(run: Run) -> None:
-    truth = run.write_truth(walk())
-    for stream in ("left", "right"):
-        run.write(walk(), stream=stream, is_only=False)
-    with pytest.raises(ConfigError, match=r"is one file, but the run has 2 streams: .*left.tum"):
-        evaluate_run(run.folder, truth)
-    with pytest.raises(InputError, match=r"holds no ground truth of 'left': no left.tum, left.txt"):
-        evaluate_run(run.folder, run.dataset)
-
-
-def test_a_ground_truth_that_does_not_exist_is_named(run: Run) -> None:
-    run.write(walk())
-    with pytest.raises(InputError, match=r"no such ground truth: .*/truth.txt"):
-        evaluate_run(run.folder, run.folder / "truth.txt")
 
 
 # ---------------------------------------------------------------- the command

@@ -191,8 +191,24 @@ def test_the_table_tells_of_labels_and_trajectory(run: Run) -> None:
     assert values["... from the first one on"] == "100.0% (frame 1)"
     assert values["longest: poses, true path"] == "10, 0.9 m"
     assert float(values["ATE, SE(3): scale unknown: use Sim(3)"].removesuffix(" m")) > 0.5
-    assert "NEES also counts the errors of ground truth" in done.stdout
+    assert values["NEES median / its expectation: general"] == "0.00"
+    assert "values above 1 are expected even with exact truth" in done.stdout
     assert f"look at {run.folder / 'trajectory.png'}" in done.stdout
+
+
+@pytest.mark.parametrize(("label", "size"), [("planar", 5), ("rotation", 3)])
+def test_the_nees_of_other_labels_is_told_too(run: Run, label: str, size: int) -> None:
+    run.write(walk(), label=label, covariance=np.eye(size) * 1e-4)
+    done = CliRunner().invoke(APP, [str(run.folder)])
+    lines = [line for line in done.stdout.splitlines() if line.startswith("NEES median")]
+    assert [line.rpartition("  ")[0].strip() for line in lines] == [
+        f"NEES median / its expectation: {label}"
+    ]
+
+
+def test_without_a_covariance_there_is_no_word_of_nees(run: Run) -> None:
+    run.write(walk())
+    assert "NEES" not in CliRunner().invoke(APP, [str(run.folder)]).stdout
 
 
 def test_json_is_all_that_is_printed_on_demand(run: Run) -> None:

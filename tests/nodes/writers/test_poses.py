@@ -23,13 +23,22 @@ def _row(seq: int, **fields: object) -> PoseRow:
 
 def test_a_row_has_the_documented_fields_in_their_order() -> None:
     line = format_row(
-        _row(5, T_cur_prev=np.eye(4), label="general", num_matches=412, num_inliers=371)
+        _row(
+            5,
+            T_cur_prev=np.eye(4),
+            label="general",
+            num_matches=412,
+            num_inliers=371,
+            calibrated=False,
+            focal_px=512.5,
+        )
     )
     assert line == (
         '{"stream": "cam", "seq_prev": 4, "seq_cur": 5, "stamp_ns_prev": 400, "stamp_ns_cur": 500, '
         '"T_cur_prev": [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], '
         '[0.0, 0.0, 0.0, 1.0]], "T_cur_prev_alt": null, "scale": null, "label": "general", '
-        '"reason": null, "num_matches": 412, "num_inliers": 371, "covariance": null}'
+        '"reason": null, "num_matches": 412, "num_inliers": 371, "covariance": null, '
+        '"calibrated": false, "focal_px": 512.5}'
     )
 
 
