@@ -98,7 +98,7 @@ def describe_state(matches: Matches | None, pose: RelativePose | None, is_first:
         return "matched", "neutral"
     if pose.T_cur_prev is None:
         return f"no pose: {_words(pose.reason or 'no reason given')}", "bad"
-    return f"tracking ({_words(pose.label)})" if pose.label else "tracking", "good"
+    return f"tracking ({_words(pose.label)})", "good"
 
 
 def _words(reason: str) -> str:

@@ -35,7 +35,12 @@ def _frame(seq: int, x: int, stream: str = "cam", camera: Camera = CAMERA) -> Fr
 def _pose(seq: int, dx: float, stream: str = "cam", **fields: Any) -> RelativePose:
     """Return the pose of a frame that shows what lies dx pixels right of the frame before."""
     H_cur_prev = np.array([[1, 0, -dx], [0, 1, 0], [0, 0, 1]], np.float64)
-    values = {"seq_prev": seq - 1, "stamp_ns_prev": 0, "H_cur_prev": H_cur_prev} | fields
+    values = {
+        "seq_prev": seq - 1,
+        "stamp_ns_prev": 0,
+        "H_cur_prev": H_cur_prev,
+        "label": "general",
+    } | fields
     return RelativePose(
         stream=stream, seq=seq, stamp_ns=seq * 1000, num_matches=50, num_inliers=50, **values
     )

@@ -69,6 +69,7 @@ def _pose(seq: int, **fields: Any) -> RelativePose:
         "stamp_ns_prev": BEGIN_NS,
         "num_matches": 4,
         "num_inliers": 3,
+        "label": "general",
         "T_cur_prev": from_rotation_translation(R, np.array([1.0, 0, 0])),
         "inliers": np.array([True, True, True, False]),
     }
@@ -88,7 +89,7 @@ def _views(
 
 def test_tracked_frame_is_described_with_counts_and_rotation(monkeypatch) -> None:
     view = _views([{"frame": _frame(1), "matches": _matches(1), "pose": _pose(1)}], monkeypatch)[0]
-    assert (view.state, view.mood) == ("tracking", "good")
+    assert (view.state, view.mood) == ("tracking (general)", "good")
     assert view.facts == "3 of 4 inliers   turned 2.50 deg"
     assert (view.stream, view.seq, view.stamp_ns) == ("cam", 1, BEGIN_NS + 40 * MS)
     assert view.inliers is not None and view.inliers.tolist() == [True, True, True, False]
