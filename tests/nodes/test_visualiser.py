@@ -130,7 +130,7 @@ def test_matches_without_a_pose_estimator_are_counted(monkeypatch) -> None:
 
 def test_pose_without_matches_has_no_marks(monkeypatch) -> None:
     view = _views([{"frame": _frame(1), "pose": _pose(1)}], monkeypatch)[0]
-    assert view.state == "tracking" and view.inliers is None and len(view.trails) == 0
+    assert view.state == "tracking (general)" and view.inliers is None and len(view.trails) == 0
 
 
 def test_later_frame_that_nothing_matched_is_no_first_frame(monkeypatch) -> None:
