@@ -1,4 +1,4 @@
-"""Odometry: `Matches` and `RelativePose` -> `Trajectory`, `Tracks` and `Keyframe`.
+"""Odometry: `Matches` (and `Features`) -> `Trajectory`, `Tracks` and `Keyframe`.
 
 Each stream has a path in segments, every one with a world and a scale of its own. Poses are
 published as they are known when their frame comes, and never revised.
@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nodes.messages import Features, Keyframe, Matches, RelativePose, Tracks, Trajectory
+from nodes.messages import Features, Keyframe, Matches, Tracks, Trajectory
 from nodes.vision.camera import Camera
 from nodes.vision.odometry.keyframing import Rules
 from nodes.vision.odometry.local_map import Gates
@@ -95,13 +95,13 @@ class Odometry(Node):
         self._streams: dict[str, _Stream] = {}
 
     def process(
-        self, matches: Matches, pose: RelativePose | None = None, features: Features | None = None
+        self, matches: Matches, features: Features | None = None
     ) -> Iterator[Trajectory | Tracks | Keyframe]:
         """Place the camera of the current frame."""
         stream = self._stream(matches.stream)
         if matches.camera != stream.camera:
             self._change_camera(stream, matches)
-        seen = _seen(matches, pose, features, self.resources.seed)
+        seen = _seen(matches, features, self.resources.seed)
         placed = stream.odometer.update(seen)
         stream.last = placed
         self.resources.report("landmarks", placed.num_landmarks)
@@ -137,9 +137,7 @@ class Odometry(Node):
         return self._streams[name]
 
 
-def _seen(
-    matches: Matches, pose: RelativePose | None, features: Features | None, seed: int
-) -> Seen:
+def _seen(matches: Matches, features: Features | None, seed: int) -> Seen:
     """Take out of the messages what is in sight: keypoints with undistorted pixels."""
     if features is not None and len(features.keypoints) != len(matches.keypoints_cur):
         raise ValueError("features must be those that the matches are of")
@@ -148,7 +146,7 @@ def _seen(
     is_finite = np.asarray(np.isfinite(keypoints).all(axis=1), np.bool_)
     new_rows = np.cumsum(is_finite) - 1
     rows_prev, rows_cur = matches.matches.T
-    is_kept = is_finite[rows_cur] & _believed(matches, pose)
+    is_kept = is_finite[rows_cur]
     return Seen(
         seq=matches.seq,
         K=camera.K,
@@ -161,16 +159,6 @@ def _seen(
         descriptors=None if features is None else features.descriptors[is_finite],
         is_focal_known=camera.is_focal_known,
     )
-
-
-def _believed(matches: Matches, pose: RelativePose | None) -> npt.NDArray[np.bool_]:
-    """Return which matches (M,) may be true: a general motion tells, a simpler one does not.
-
-    What does not fit a rotation or a plane may well be a point that is near.
-    """
-    if pose is None or pose.inliers is None or pose.label != "general":
-        return np.ones(len(matches.matches), np.bool_)
-    return pose.inliers
 
 
 def _trajectory(matches: Matches, placed: Placed) -> Trajectory:

@@ -19,7 +19,7 @@ nodes:
   matcher:  {type: matcher, inputs: {features: delay.features}}
   pose:     {type: pose, inputs: {matches: matcher.matches}}
   mosaic:   {type: mosaic, inputs: {frame: capture.frame, pose: pose.pose}}
-  odometry: {type: odometry, inputs: {matches: matcher.matches, pose: pose.pose, features: detector.features}}
+  odometry: {type: odometry, inputs: {matches: matcher.matches, features: detector.features}}
   recorder:
     type: recorder
     join: none
@@ -33,7 +33,7 @@ nodes:
   tracker:    {type: tracker, inputs: {frame: capture.frame}}
   calibrator: {type: calibrator, inputs: {matches: tracker.matches}}
   pose:       {type: pose, inputs: {matches: calibrator.matches}}
-  odometry:   {type: odometry, inputs: {matches: calibrator.matches, pose: pose.pose}}
+  odometry:   {type: odometry, inputs: {matches: calibrator.matches}}
   recorder:
     type: recorder
     join: none

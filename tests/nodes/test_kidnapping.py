@@ -12,7 +12,6 @@ from nodes.detector import Detector
 from nodes.matcher import Matcher
 from nodes.messages import Frame, Matches, Trajectory
 from nodes.odometry import Odometry
-from nodes.pose import Pose
 from nodes.sources.calibration import read_calibration
 from nodes.sources.sidecars import read_tum
 from nodes.tracker import Tracker
@@ -30,8 +29,8 @@ def follow(folder: Path, film: Film, by: str) -> list[Trajectory | None]:
     """Return what the odometry says of each frame of a film; None where it was not asked."""
     limit_threads(1)
     chain = [Tracker()] if by == "klt" else [Detector(), Matcher()]
-    pose, odometry = Pose(), Odometry()
-    for node in (*chain, pose, odometry):
+    odometry = Odometry()
+    for node in (*chain, odometry):
         node.open(Resources())
     camera = read_calibration(folder / "intrinsics.yaml")
     images = sorted((folder / "frames").iterdir())
@@ -48,8 +47,7 @@ def follow(folder: Path, film: Film, by: str) -> list[Trajectory | None]:
         if not isinstance(matches, Matches):
             placed.append(None)
             continue
-        (relative,) = pose.process(matches)
-        placed.append(next(iter(odometry.process(matches, relative, features))))
+        placed.append(next(iter(odometry.process(matches, features))))
     return placed
 
 

@@ -7,7 +7,7 @@ import pytest
 from camera_world import CAMERA, World, path, rotation_path, step_errors
 from two_view_scene import BARREL
 
-from nodes.messages import Features, Keyframe, Matches, RelativePose, Tracks, Trajectory
+from nodes.messages import Features, Keyframe, Matches, Tracks, Trajectory
 from nodes.odometry import Odometry
 from nodes.vision.camera import Camera
 from nodes.vision.odometry.view import Seen
@@ -46,11 +46,7 @@ def odometry(params: Odometry.Params | None = None) -> Odometry:
 
 
 def run(node: Odometry, film: Iterator[Seen], stream: str = "cam") -> list[Results]:
-    return [list(node.process(*reversed_pose(as_messages(seen, stream)))) for seen in film]
-
-
-def reversed_pose(messages: tuple[Matches, Features]) -> tuple[Matches, None, Features]:
-    return messages[0], None, messages[1]
+    return [list(node.process(*as_messages(seen, stream))) for seen in film]
 
 
 def same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
@@ -150,7 +146,7 @@ def with_a_lost_keypoint(messages: tuple[Matches, Features]) -> tuple[Matches, F
 def test_a_keypoint_that_is_nowhere_changes_nothing() -> None:
     plain, node = run(odometry(), World().film(path(25))), odometry()
     for expected, seen in zip(plain, World().film(path(25)), strict=True):
-        found = list(node.process(*reversed_pose(with_a_lost_keypoint(as_messages(seen)))))
+        found = list(node.process(*with_a_lost_keypoint(as_messages(seen))))
         assert same(expected[0].T_world_cam, found[0].T_world_cam)
         assert np.array_equal(expected[1].ids, found[1].ids)
         assert np.array_equal(expected[1].keypoints, found[1].keypoints)
@@ -169,29 +165,13 @@ def test_a_keyframe_says_why_and_carries_its_landmarks() -> None:
         assert len(keyframe.ids) == len(keyframe.keypoints) == len(keyframe.landmarks) > 30
 
 
-def test_inliers_of_a_general_pose_are_believed_and_those_of_a_rotation_are_not() -> None:
-    def wrong_pose(matches: Matches, label: str) -> RelativePose:
-        return RelativePose(
-            stream="cam", seq=matches.seq, stamp_ns=matches.stamp_ns, seq_prev=matches.seq_prev,
-            stamp_ns_prev=matches.stamp_ns_prev, num_matches=len(matches.matches), num_inliers=0,
-            label=label, inliers=np.zeros(len(matches.matches), np.bool_),
-        )  # fmt: skip
-
-    for label, is_placed in (("general", False), ("rotation", True)):
-        node = odometry()
-        for seen in World().film(path(20)):
-            matches, _ = as_messages(seen)
-            trajectory = next(iter(node.process(matches, wrong_pose(matches, label))))
-        assert (trajectory.T_world_cam is not None) == is_placed
-
-
 def test_two_streams_do_not_mix() -> None:
     alone = run(odometry(), World(1).film(path(25)))
     node = odometry()
     both = []
     for a, b in zip(World(1).film(path(25)), World(2).film(rotation_path(25)), strict=True):
-        both.append(list(node.process(*reversed_pose(as_messages(a, "cam")))))
-        turning = list(node.process(*reversed_pose(as_messages(b, "other"))))
+        both.append(list(node.process(*as_messages(a, "cam"))))
+        turning = list(node.process(*as_messages(b, "other")))
         assert turning[0].T_world_cam is None
     assert both[-1][0].T_world_cam is not None
     for x, y in zip(alone, both, strict=True):
@@ -208,7 +188,7 @@ def test_a_break_ends_the_segment(how: str) -> None:
             node.notice("matches", Notice("break", "cam", 25, 2500, "size_changed: 1x1 -> 2x2"))
         if how == "another camera" and seen.seq >= 25:
             matches = replace(matches, camera=replace(CAMERA, fx=510.0))
-        results.append(next(iter(node.process(matches, None, features))))
+        results.append(next(iter(node.process(matches, features))))
     segments = [r.segment for r in results if r.T_world_cam is not None]
     assert sorted(set(segments)) == [0, 1]
     assert results[24].T_world_cam is None
@@ -221,7 +201,7 @@ def test_features_of_other_keypoints_are_a_mistake() -> None:
         sizes=features.sizes[1:], angles=features.angles[1:], descriptors=features.descriptors[1:],
     )  # fmt: skip
     with pytest.raises(ValueError, match="features must be those that the matches are of"):
-        list(odometry().process(matches, None, fewer))
+        list(odometry().process(matches, fewer))
 
 
 @pytest.mark.parametrize(
