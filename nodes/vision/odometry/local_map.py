@@ -70,10 +70,6 @@ class LocalMap:
         found[is_known] = self.points[rows[is_known]]
         return found
 
-    def num_observations(self) -> int:
-        """Return how often the keyframes see landmarks."""
-        return int(np.isin(self._seen(), self.ids).sum())
-
     def described(self) -> tuple[Int, Float, Descriptors]:
         """Return the landmarks that have a descriptor: tracks, points, and the latest of it."""
         if self._described is None:
