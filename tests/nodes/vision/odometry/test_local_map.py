@@ -117,6 +117,14 @@ def test_without_descriptors_nothing_is_described() -> None:
     assert len(ids) == len(places) == len(descriptors) == 0
 
 
+@pytest.mark.parametrize("num_keyframes", [4, 6])
+def test_an_adjustment_is_held_by_the_two_oldest_keyframes(num_keyframes: int) -> None:
+    known = known_map(scatter(NUM), walk(num_keyframes))
+    before = disturbed(known, 2)
+    known.adjust()
+    assert moved(known, before) == list(range(2, num_keyframes))
+
+
 def test_an_adjustment_of_few_keyframes_is_held_by_the_oldest() -> None:
     known = known_map(scatter(NUM), walk(3))
     before = disturbed(known, 1)
