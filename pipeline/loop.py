@@ -89,7 +89,7 @@ class Loop:
             (longest[0], str(longest[1])) if longest else (0.0, "")
         )
         self.stats.dropped = {
-            name: sender.dropped.total() for name, sender in list(self.outlets.senders.items())
+            name: sender.dropped.total() for name, sender in self.outlets.senders.copy().items()
         }
         return self.stats
 

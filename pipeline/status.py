@@ -1,4 +1,9 @@
-"""The one line that tells how a run is going."""
+"""The one line that tells how a run is going.
+
+Nodes count in other threads meanwhile. A dictionary is therefore copied before it is walked:
+`copy()` and `list(values())` are one step of the interpreter, `list(items())` is not, as each
+of its tuples may start a garbage collection, and that the callbacks of others.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) ->
         f"in {captured / seconds:.1f} out {done / seconds:.1f} fps" if seconds > 0 else "",
         f"drops {sum(sum(stats.dropped.values()) for stats in nodes.values())}",
         f"p50 {latency[0]:.0f} p99 {latency[1]:.0f} ms" if latency else "",
-        *(f"{k} {v:g}" for stats in nodes.values() for k, v in list(stats.gauges.items())),
+        *(f"{k} {v:g}" for stats in nodes.values() for k, v in stats.gauges.copy().items()),
         _time_left(nodes, captured, seconds),
         "queues " + " ".join(f"{n}:{s.queued}" for n, s in nodes.items() if s.accounts),
     ]
@@ -31,7 +36,7 @@ def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) ->
 def _latency(accounts: list[Account]) -> tuple[float, float] | None:
     total = Histogram()
     for account in accounts:
-        for bucket, count in list(account.latency.buckets.items()):
+        for bucket, count in account.latency.buckets.copy().items():
             total.buckets[bucket] = total.buckets.get(bucket, 0) + count
     p50, p99 = total.percentile(50), total.percentile(99)
     return None if p50 is None or p99 is None else (p50, p99)

@@ -1,5 +1,6 @@
 """The status line says what goes in and out, while other threads go on counting."""
 
+import gc
 import sys
 import threading
 from collections.abc import Iterator
@@ -51,3 +52,24 @@ def test_the_status_line_can_be_made_while_nodes_count(fast_switching: None) -> 
             status_line(GRAPH, nodes, 1.0)
     finally:
         thread.join()
+
+
+def test_a_gauge_that_comes_at_the_worst_moment_does_no_harm() -> None:
+    """Another thread can run wherever a garbage collection has callbacks."""
+    nodes = {name: NodeStats() for name in GRAPH.nodes}
+    gauges = nodes["collect"].gauges
+    gauges.update({f"gauge{number}": 1.0 for number in range(10_000)})
+
+    def add(phase: str, info: dict[str, int]) -> None:
+        gauges[f"late{len(gauges)}"] = 1.0
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    gc.callbacks.append(add)
+    try:
+        line = status_line(GRAPH, nodes, 1.0)
+    finally:
+        gc.callbacks.remove(add)
+        gc.set_threshold(*threshold)
+    assert "gauge9999 1" in line
+    assert len(gauges) > 10_000
