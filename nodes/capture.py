@@ -62,6 +62,7 @@ class Capture(Source):
     def open(self, resources: Resources) -> None:
         """Open the source; check that selection, calibration and mask fit it."""
         super().open(resources)
+        self._source.empty = resources.empty
         self._source.open(resources.warn)
         self._check_selection()
         self._open_camera()

@@ -1,17 +1,18 @@
 """Finds keypoints in each frame and describes them: `Frame` -> `Features`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from nodes.detectors import DETECTORS, FindsKeypoints
 from nodes.messages import Features, Frame
 from nodes.vision.images import limit_threads
+from nodes.vision.keypoints import Keypoints
 from pipeline.node import Node, Output, Resources
 
 
 class Detector(Node):
-    """Runs a detector on each frame by itself."""
+    """Runs a detector on each frame, or on batches of frames where the graph gathers them."""
 
     @dataclass(frozen=True)
     class Params:
@@ -32,15 +33,25 @@ class Detector(Node):
 
     def process(self, frame: Frame) -> Iterator[Features]:
         """Find the keypoints of a frame."""
-        found = self._detector.detect(frame.image, frame.mask)
-        yield Features(
-            stream=frame.stream,
-            seq=frame.seq,
-            stamp_ns=frame.stamp_ns,
-            keypoints=found.keypoints,
-            scores=found.scores,
-            sizes=found.sizes,
-            angles=found.angles,
-            descriptors=found.descriptors,
-            camera=frame.camera,
-        )
+        yield _features(frame, self._detector.detect(frame.image, frame.mask))
+
+    def process_batch(self, messages: Sequence[Frame]) -> Iterator[Features]:
+        """Find the keypoints of several frames at once; of whichever streams."""
+        images = [frame.image for frame in messages]
+        masks = [frame.mask for frame in messages]
+        found = self._detector.detect_batch(images, masks)
+        yield from map(_features, messages, found)
+
+
+def _features(frame: Frame, found: Keypoints) -> Features:
+    return Features(
+        stream=frame.stream,
+        seq=frame.seq,
+        stamp_ns=frame.stamp_ns,
+        keypoints=found.keypoints,
+        scores=found.scores,
+        sizes=found.sizes,
+        angles=found.angles,
+        descriptors=found.descriptors,
+        camera=frame.camera,
+    )

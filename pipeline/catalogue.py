@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pipeline.config import node_registries
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, MissingDependencyError
 from pipeline.node import Node, Source
 from pipeline.ports import input_ports
 from pipeline.registry import Registry, suggest
@@ -62,7 +62,16 @@ def _settings(params: type, indent: str = "  ") -> Iterator[str]:
         if registry is not None:
             for name in registry.names():
                 yield f"{indent}  {name}:"
-                yield from _settings(registry.load(name).Options, indent + "    ")
+                yield from _options(registry, name, indent + "    ")
+
+
+def _options(registry: Registry, name: str, indent: str) -> Iterator[str]:
+    try:
+        options = registry.load(name).Options
+    except MissingDependencyError as error:
+        yield f"{indent}{error}"
+    else:
+        yield from _settings(options, indent)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

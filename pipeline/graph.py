@@ -114,8 +114,8 @@ class Graph:
     edges: tuple[Edge, ...]
     place: Mapping[str, str] = field(default_factory=dict)
     """Node -> process group; a node that is not named runs in the main process."""
-    carrier: str = "ipc"
-    """What links processes: "ipc" or "tcp" (loopback)."""
+    carrier: str = "shm"
+    """What links processes: "shm" (ipc, large arrays in shared memory), "ipc", "tcp" (loopback)."""
     hang_s: float = 30.0
     seed: int = 0
     resolved: Mapping[str, Any] = field(default_factory=dict)

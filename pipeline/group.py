@@ -15,9 +15,12 @@ from pipeline.graph import Graph
 from pipeline.loop import Control, Loop
 from pipeline.node import Resources, Source
 from pipeline.node_loop import NodeLoop
+from pipeline.shared_memory import is_supported
 from pipeline.stats import NodeStats
 from pipeline.transport import Wiring
 from pipeline.work import WorkError
+
+NO_SHARED_MEMORY = "no shared memory on this system: large arrays go by ipc, as carrier: ipc does"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Group:
         self.graph = graph
         self.names = [name for name in graph.nodes if name in set(names)]
         self.control = Control()
-        self._wiring = Wiring.create(run, self.names)
+        shares_memory = graph.carrier == "shm" and is_supported()
+        self._wiring = Wiring.create(run, self.names, shares_memory=shares_memory)
         self.loops: dict[str, Loop] = {name: self._loop(name) for name in self.names}
 
     def _loop(self, name: str) -> Loop:
@@ -54,10 +58,11 @@ class Group:
         endpoints = {}
         for name, loop in self.loops.items():
             if any(edge.consumer not in self.loops for edge in loop.outlets.edges.values()):
-                wanted = (
-                    f"ipc://{folder}/{name}" if self.graph.carrier == "ipc" else "tcp://127.0.0.1:*"
-                )
+                by_tcp = self.graph.carrier == "tcp"
+                wanted = "tcp://127.0.0.1:*" if by_tcp else f"ipc://{folder}/{name}"
                 endpoints[name] = loop.outlets.bind(wanted)
+                if self.graph.carrier == "shm" and not is_supported():
+                    _add_once(loop.stats.warnings, NO_SHARED_MEMORY)
         return endpoints
 
     def start(self, endpoints: dict[str, str], out: Path) -> None:
@@ -74,6 +79,7 @@ class Group:
                     streams=streams,
                     out=out,
                     seed=self.graph.seed,
+                    empty=loop.outlets.empty,
                     report=lambda name, value, stats=stats: _show(stats.gauges, name, value),  # type: ignore[misc]
                     warn=lambda text, stats=stats: _add_once(stats.warnings, text),  # type: ignore[misc]
                 )
@@ -111,6 +117,8 @@ class Group:
                 loop.thread.join(max(0.0, deadline - time.monotonic()))
         stuck = [name for name, loop in self.loops.items() if loop.is_alive]
         if not stuck:
+            for loop in self.loops.values():
+                loop.outlets.close()
             self._wiring.close()
         return stuck
 

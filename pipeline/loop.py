@@ -88,6 +88,7 @@ class Loop:
         self.stats.busy_s, self.stats.busy_with = (
             (longest[0], str(longest[1])) if longest else (0.0, "")
         )
+        self.stats.cpu_s = self.watch.cpu_s
         self.stats.dropped = {
             name: sender.dropped.total() for name, sender in self.outlets.senders.copy().items()
         }

@@ -1,4 +1,4 @@
-"""What travels between nodes: messages of arrays and scalars, items around them, the wire form.
+"""What travels between nodes: messages of arrays and scalars, and the items around them.
 
 A `Message` is a frozen dataclass. Its array fields declare dtype and shape in their annotation, and
 are checked and made read-only when it is built:
@@ -6,33 +6,24 @@ are checked and made read-only when it is built:
     keypoints: Annotated[np.ndarray, Array("float32", "N 2")]
 
 Letters stand for lengths that must agree within one message, numbers for themselves.
-
-On the wire an item is one msgpack header (at most 4 KiB) and one raw buffer for each array.
 """
 
 from __future__ import annotations
 
 import enum
-import math
 import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-import msgspec
 import numpy as np
 
-WIRE_VERSION = 1
-MAX_HEADER_BYTES = 4096
-MAX_PARTS = 8
 DTYPES = frozenset(
     {"bool", "uint8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"}
 )
-
-
-class WireError(Exception):
-    """A received message does not have the form that was agreed on."""
+DTYPE_NAMES: dict[np.dtype[Any], str] = {np.dtype(name): name for name in DTYPES}
+"""For each message: to compare dtypes by their names takes many times longer."""
 
 
 class Array:
@@ -43,10 +34,11 @@ class Array:
         self.shapes = [shape.split() for shape in shapes]
         if not set(self.dtypes) <= DTYPES:
             raise ValueError(f"dtype {dtypes} is not among {', '.join(sorted(DTYPES))}")
+        self._dtypes = {np.dtype(name) for name in self.dtypes}
 
     def bind(self, array: np.ndarray, lengths: dict[str, int]) -> bool:
         """Say whether `array` fits, adding what it says about the letters to `lengths`."""
-        return str(array.dtype) in self.dtypes and any(
+        return array.dtype in self._dtypes and any(
             _bind_shape(shape, array.shape, lengths) for shape in self.shapes
         )
 
@@ -109,18 +101,8 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
     return tuple(hint.__metadata__) if get_origin(hint) is Annotated else ()
 
 
-def _make_scalars(message: type) -> type[msgspec.Struct]:
-    """Return a strict structure of the fields of a message type that are not arrays."""
-    hints = get_type_hints(message)
-    names = [f.name for f in fields(message) if f.name not in array_fields(message)]
-    return msgspec.defstruct(
-        message.__name__, [(name, hints[name]) for name in names], forbid_unknown_fields=True
-    )
-
-
-# Both are asked for every message; the plain type of the call keeps the cache's own out of sight.
+# Asked for every message; the plain type of the call keeps the cache's own out of sight.
 array_fields: Callable[[type], dict[str, tuple[Array, bool]]] = cache(_find_array_fields)
-_scalars: Callable[[type], type[msgspec.Struct]] = cache(_make_scalars)
 
 
 class Kind(enum.StrEnum):
@@ -169,106 +151,3 @@ class Item:
             Kind.GAP, self.stream, self.seq, self.stamp_ns, self.born_ns,
             reason=reason, count=self.count, last=last,
         )  # fmt: skip
-
-
-class _Header(msgspec.Struct, forbid_unknown_fields=True, array_like=False):
-    v: int
-    kind: Kind
-    stream: str
-    link_seq: int
-    seq: int
-    stamp_ns: int
-    born_ns: int
-    sent_ns: int
-    reason: str = ""
-    count: int = 1
-    last: int = -1
-    type: str = ""
-    fields: msgspec.Raw = msgspec.Raw(b"\x80")
-    parts: list[tuple[str, str, list[int]]] = []  # (field, dtype, shape)
-
-
-_encode_header = msgspec.msgpack.Encoder().encode
-_decode_header = msgspec.msgpack.Decoder(_Header).decode
-
-
-def encode(item: Item, link_seq: int, sent_ns: int) -> list[bytes | memoryview]:
-    """Encode an item as wire parts: the header, then one raw buffer for each array, without a copy.
-
-    Raises:
-        WireError: the header would exceed `MAX_HEADER_BYTES`.
-    """
-    header = _Header(
-        WIRE_VERSION, item.kind, item.stream, link_seq, item.seq, item.stamp_ns, item.born_ns,
-        sent_ns, item.reason[:1024], item.count, item.last,
-    )  # fmt: skip
-    buffers: list[bytes | memoryview] = []
-    if item.message is not None:
-        message = type(item.message)
-        struct = _scalars(message)
-        header.type = message.__name__
-        header.fields = msgspec.Raw(
-            _encode_header(struct(*(getattr(item.message, n) for n in struct.__struct_fields__)))
-        )
-        for name in array_fields(message):
-            array = getattr(item.message, name)
-            if array is not None:
-                contiguous = np.ascontiguousarray(array)
-                header.parts.append((name, str(array.dtype), list(array.shape)))
-                buffers.append(contiguous.data.cast("B") if contiguous.size else b"")
-    encoded = _encode_header(header)
-    if len(encoded) > MAX_HEADER_BYTES:
-        raise WireError(f"header of {len(encoded)} bytes exceeds {MAX_HEADER_BYTES}")
-    return [encoded, *buffers]
-
-
-def decode(
-    parts: Sequence[bytes | memoryview], messages: Mapping[str, type[Message]]
-) -> tuple[Item, int]:
-    """Decode wire parts into an item and its number on the link; `messages` are the types allowed.
-
-    Raises:
-        WireError: the parts do not form an item of an allowed type.
-    """
-    if not 1 <= len(parts) <= 1 + MAX_PARTS:
-        raise WireError(f"{len(parts)} parts")
-    if len(parts[0]) > MAX_HEADER_BYTES:
-        raise WireError(f"header of {len(parts[0])} bytes exceeds {MAX_HEADER_BYTES}")
-    try:
-        header = _decode_header(parts[0])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise WireError(f"header: {error}") from error
-    if header.v != WIRE_VERSION:
-        raise WireError(f"wire version {header.v}, expected {WIRE_VERSION}")
-    message = None
-    if header.kind is Kind.DATA:
-        if header.type not in messages:
-            raise WireError(f"message type {header.type!r} is not one of {sorted(messages)}")
-        message = _decode_message(messages[header.type], header, parts[1:])
-    item = Item(
-        header.kind, header.stream, header.seq, header.stamp_ns, header.born_ns,
-        message, header.reason, header.count, header.last,
-    )  # fmt: skip
-    return item, header.link_seq
-
-
-def _decode_message(
-    message: type[Message], header: _Header, buffers: Sequence[bytes | memoryview]
-) -> Message:
-    if len(buffers) != len(header.parts):
-        raise WireError(f"{len(buffers)} buffers for {len(header.parts)} arrays")
-    values: dict[str, Any] = dict.fromkeys(array_fields(message))
-    for (name, dtype, shape), buffer in zip(header.parts, buffers, strict=True):
-        if name not in values or dtype not in DTYPES or any(n < 0 for n in shape):
-            raise WireError(f"array {name!r} of {dtype} {shape} is not allowed")
-        if math.prod(shape) * np.dtype(dtype).itemsize != memoryview(buffer).nbytes:
-            raise WireError(
-                f"array {name!r}: {memoryview(buffer).nbytes} bytes do not fill {shape}"
-            )
-        values[name] = np.frombuffer(buffer, dtype).reshape(shape)
-    try:
-        scalars = msgspec.msgpack.decode(header.fields, type=_scalars(message))
-        values |= {n: getattr(scalars, n) for n in scalars.__struct_fields__}
-        return message(**values)
-    except (msgspec.MsgspecError, ValueError, UnicodeDecodeError) as error:
-        raise WireError(f"{message.__name__}: {error}") from error

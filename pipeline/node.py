@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.messages import Message
 
 __all__ = [
@@ -104,6 +107,8 @@ class Resources:
     """Seed of the run, to be mixed with stream and seq."""
     threads: int = 1
     """Number of threads that a library may use inside this node."""
+    empty: Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]] = np.empty
+    """Makes a large array for a message, where other processes can read it without a copy."""
     report: Callable[[str, float], None] = field(default=lambda name, value: None)
     """Shows a named number in the status line, such as `report("inliers", 371)`."""
     warn: Callable[[str], None] = field(default=lambda text: None)

@@ -42,6 +42,7 @@ class NodeLoop(Loop):
         answers_all = self._is_joined or len(spec.inputs) == 1
         self._calls = Calls(spec, self.node, port=self._port, passes_misses=answers_all)
         self._inlets = [self._make_inlet(edge, ports[edge.input].message, wiring) for edge in edges]
+        self._turns = deque(self._inlets)
         pooled = spec.workers > 1 or self._keeps_newest
         self._executor: InlineExecutor | PoolExecutor = (
             PoolExecutor(spec.name, spec.workers, self.watch, self.wake)
@@ -112,13 +113,21 @@ class NodeLoop(Loop):
     def _take_items(self) -> bool:
         """Turn received items into steps: as many as there is room for, all if the newest wins."""
         taken = False
-        for inlet in self._inlets:
-            while inlet.receiver.queue and (self._keeps_newest or not self._steps):
-                item = inlet.receiver.take()
-                for step in self._join.add(inlet.edge.name, inlet.edge.input, item):
-                    self._add_step(step)
-                taken = True
+        while (self._keeps_newest or not self._steps) and (inlet := self._next_inlet()):
+            item = inlet.receiver.take()
+            for step in self._join.add(inlet.edge.name, inlet.edge.input, item):
+                self._add_step(step)
+            taken = True
         return taken | self._close_late_batch()
+
+    def _next_inlet(self) -> Inlet | None:
+        """Return the next inlet with items, in turn: a busy stream fills no batch by itself."""
+        for _ in self._inlets:
+            inlet = self._turns[0]
+            self._turns.rotate(-1)
+            if inlet.receiver.queue:
+                return inlet
+        return None
 
     def _add_step(self, step: Step) -> None:
         if self._keeps_newest and isinstance(step, Work):

@@ -37,6 +37,8 @@ class Report:
     """Keys dropped, by link."""
     reported: dict[str, float]
     """The last of every number that a node reported, by name."""
+    cpu_s: dict[str, float]
+    """CPU time that frames have taken in each node's own code, by node."""
 
     @property
     def fps(self) -> float:
@@ -69,6 +71,7 @@ def write_report(
         [*(text for stats in nodes.values() for text in stats.warnings), *_unreadable(lines)],
         {link: n for stats in nodes.values() for link, n in stats.dropped.items() if n},
         {name: value for stats in nodes.values() for name, value in stats.gauges.items()},
+        {name: round(stats.cpu_s, 3) for name, stats in nodes.items()},
     )
     document = _document(report, out)
     (out / STATS_FILE).write_text(json.dumps(document, indent=2) + "\n")
@@ -150,6 +153,7 @@ def _document(report: Report, out: Path) -> dict[str, Any]:
         "sinks": [{"sink": b.sink, **_stream(b, report.seconds)} for b in report.balances],
         "dropped": report.dropped,
         "reported": report.reported,
+        "cpu_s": report.cpu_s,
         "warnings": report.warnings,
     }
 

@@ -73,6 +73,8 @@ class NodeStats(msgspec.Struct):
     queued: int = 0
     gauges: dict[str, float] = {}
     warnings: list[str] = []
+    cpu_s: float = 0.0
+    """CPU time that frames have taken in the node's own code, in all its threads."""
     busy_s: float = 0.0
     busy_with: str = ""
 

@@ -8,7 +8,8 @@ DEALER is the name of the link. A message on the socket is one byte that says wh
     W welcome  nothing
     R refused  the reason
     C credit   a number
-    D data     an item as wire parts (pipeline/messages.py)
+    D data     an item as wire parts (pipeline/wire.py)
+    S shared   the same, large arrays by handles (pipeline/parcels.py)
     T token    nothing: items of the same process lie in `Loans`, where there were none before
     B bye      nothing: the consumer has all it wants
 """
@@ -16,22 +17,22 @@ DEALER is the name of the link. A message on the socket is one byte that says wh
 from __future__ import annotations
 
 import hmac
-import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import zmq
 
 from pipeline.graph import Edge
 from pipeline.links import LinkError, Receiver, Sender
-from pipeline.messages import Item, Message, WireError, decode, encode
-from pipeline.polling import Context
+from pipeline.messages import Item, Message
+from pipeline.parcels import ZERO_COPY_BYTES, Packer, Parts, Unpacker
+from pipeline.wire import WireError
+from pipeline.wiring import Wiring, has_message, open_socket
 
-MAX_MESSAGE_BYTES = 512 * 2**20
-ZERO_COPY_BYTES = 64 * 1024  # below this a copy is cheaper than its book-keeping
+__all__ = ["Inlet", "Outlets", "Wiring"]
 
 
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,59 +43,6 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
     credit: int
 
 
-class Loans:
-    """Items on their way within one process, by reference: a queue for each link.
-
-    The producer puts in and the consumer takes out, from two threads, so that only the atomic
-    operations of `deque` are used. A token over the socket wakes the consumer, and is needed only
-    when the queue was empty: who finds items there takes all.
-    """
-
-    def __init__(self) -> None:
-        self._queues: dict[str, deque[tuple[int, Item]]] = {}
-
-    def lend(self, link: str, number: int, item: Item) -> bool:
-        """Deposit an item of a link; say whether its consumer must be woken."""
-        queue = self._queues.setdefault(link, deque())
-        queue.append((number, item))
-        return len(queue) == 1
-
-    def redeem(self, link: str) -> Iterator[tuple[int, Item]]:
-        """Take all items of a link."""
-        queue = self._queues.setdefault(link, deque())
-        while queue:
-            yield queue.popleft()
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """What the sockets of one process share: context, run, and the endpoints of every node."""
-
-    context: Context
-    run: str
-    """A secret that peers must know."""
-    local: frozenset[str]
-    """Nodes of this process."""
-    loans: Loans = field(default_factory=Loans)
-    endpoints: dict[str, str] = field(default_factory=dict)
-    """Where each node's outputs are bound for other processes."""
-
-    @classmethod
-    def create(cls, run: str, local: Iterable[str]) -> Wiring:
-        """Return the wiring of a process that runs the nodes `local`."""
-        context: Context = zmq.Context()
-        context.set(zmq.MAX_SOCKETS, 16384)
-        return cls(context, run, frozenset(local))
-
-    def close(self) -> None:
-        """End the context; every socket must be closed."""
-        self.context.term()
-
-    def local_endpoint(self, node: str) -> str:
-        """Return where a node's outputs are bound within this process."""
-        return f"inproc://{self.run}/{node}"
-
-
 class Outlets:
     """All output links of one node, on one ROUTER."""
 
@@ -102,14 +50,12 @@ class Outlets:
         self.edges = {edge.name: edge for edge in edges}
         self.senders = {name: Sender(edge.policy) for name, edge in self.edges.items()}
         self._wiring = wiring
+        remote = [edge for edge in self.edges.values() if edge.consumer not in wiring.local]
+        self._packer = Packer(remote, shares_memory=wiring.shares_memory)
         self._missing = set(self.edges)  # links whose consumer has not said hello
         self._leaving = set(self.edges)  # links whose consumer has not said bye
-        self.socket = wiring.context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.LINGER, 1000)
-        self.socket.setsockopt(zmq.SNDHWM, 0)  # credit bounds what is on the way
-        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket = open_socket(wiring.context, zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self.socket.bind(wiring.local_endpoint(node))
 
     def bind(self, endpoint: str) -> str:
@@ -126,14 +72,19 @@ class Outlets:
         self.senders[link].offer(item)
         self._send(link)
 
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
+        """Return a new array for a message; it may be called from any thread."""
+        return self._packer.empty(shape, dtype)
+
     def receive(self) -> None:
         """Take everything that consumers have said."""
-        while True:
-            try:
-                peer, kind, *rest = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        while has_message(self.socket):
+            peer, kind, *rest = self.socket.recv_multipart(zmq.NOBLOCK)
             self._hear(peer, kind, rest)
+
+    def close(self) -> None:
+        """Give shared memory back; the socket is the switchboard's to close."""
+        self._packer.close()
 
     @property
     def is_connected(self) -> bool:
@@ -185,16 +136,15 @@ class Outlets:
                     if self._wiring.loans.lend(link, number, item):
                         self.socket.send_multipart([link.encode(), b"T"])
                 else:
-                    self._send_parts(link, encode(item, number, time.monotonic_ns()))
+                    self._send_parts(link, self._packer.pack(link, item, number))
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
                 return  # the consumer is gone; whoever watches it knows why and ends the run
 
-    def _send_parts(self, link: str, parts: list[bytes | memoryview]) -> None:
+    def _send_parts(self, link: str, parts: Parts) -> None:
         # Messages are read-only for their whole life, so that large arrays need no copy here.
         self.socket.send(link.encode(), zmq.SNDMORE)
-        self.socket.send(b"D", zmq.SNDMORE)
         for index, part in enumerate(parts):
             more = zmq.SNDMORE if index < len(parts) - 1 else 0
             self.socket.send(part, more, copy=len(part) < ZERO_COPY_BYTES)
@@ -208,13 +158,9 @@ class Inlet:
     ) -> None:
         self.edge = edge
         self.receiver = Receiver(1 if on_idle else edge.window, on_idle=on_idle)
-        self._messages = messages
+        self._unpacker = Unpacker(messages, shares_memory=wiring.shares_memory)
         self._wiring = wiring
-        self.socket = wiring.context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 1000)
-        self.socket.setsockopt(zmq.SNDHWM, 0)
-        self.socket.setsockopt(zmq.RCVHWM, 0)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self.socket = open_socket(wiring.context, zmq.DEALER)
         self.socket.setsockopt(zmq.ROUTING_ID, edge.name.encode())
 
     def connect(self) -> None:
@@ -235,11 +181,8 @@ class Inlet:
         Raises:
             LinkError: the producer refused, or broke the protocol.
         """
-        while True:
-            try:
-                kind, *parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
+        while has_message(self.socket):
+            kind, *parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             self._hear(kind.bytes, parts)
 
     def grant(self, *, idle: bool, held: int) -> None:
@@ -251,6 +194,7 @@ class Inlet:
     def leave(self) -> None:
         """Say bye: all streams have ended."""
         self._say(b"B")
+        self._unpacker.close()
 
     def _say(self, *parts: bytes) -> None:
         with suppress(zmq.Again):  # the producer is gone; whoever watches it ends the run
@@ -262,16 +206,16 @@ class Inlet:
         if kind == b"T":
             for number, item in self._wiring.loans.redeem(self.edge.name):
                 self.receiver.accept(number, item)
-        elif kind == b"D":
-            self._accept_parts(parts)
+        elif kind in (b"D", b"S"):
+            self._accept_parts(kind, parts)
         elif kind == b"R":
             raise LinkError(f"{self.edge.name} was refused: {parts[0].bytes.decode()}")
         else:
             raise LinkError(f"{self.edge.name}: unknown message {kind!r}")
 
-    def _accept_parts(self, parts: list[zmq.Frame]) -> None:
+    def _accept_parts(self, kind: bytes, parts: list[zmq.Frame]) -> None:
         try:
-            item, number = decode([part.buffer for part in parts], self._messages)
+            item, number = self._unpacker.unpack(kind, [part.buffer for part in parts])
         except WireError as error:
             raise LinkError(f"{self.edge.name}: {error}") from error
         self.receiver.accept(number, item)

@@ -31,24 +31,34 @@ class Place:
 
 @dataclass
 class Watch:
-    """Knows since when each thread of a node has been busy, and with what."""
+    """Knows since when each thread of a node has been busy, with what, and what it cost."""
 
-    _busy: dict[int, tuple[float, Place]] = field(default_factory=dict)
+    _busy: dict[int, tuple[float, Place, float]] = field(default_factory=dict)
+    _cpu_s: dict[int, float] = field(default_factory=dict)  # by thread: each writes its own
 
     def begin(self, place: Place) -> None:
         """Note that this thread begins to work."""
-        self._busy[threading.get_ident()] = time.monotonic(), place
+        self._busy[threading.get_ident()] = time.monotonic(), place, time.thread_time()
 
     def end(self) -> None:
         """Note that this thread is done."""
-        self._busy.pop(threading.get_ident(), None)
+        thread = threading.get_ident()
+        entry = self._busy.pop(thread, None)
+        if entry and entry[1].stream:  # opening and closing are not counted
+            spent = time.thread_time() - entry[2]
+            self._cpu_s[thread] = self._cpu_s.get(thread, 0.0) + spent
+
+    @property
+    def cpu_s(self) -> float:
+        """Return the seconds of CPU time that frames have taken so far, in all threads."""
+        return sum(list(self._cpu_s.values()))
 
     def longest(self) -> tuple[float, Place] | None:
         """Return for how many seconds the longest work has gone on, and what it is."""
         busy = list(self._busy.values())
         if not busy:
             return None
-        since, place = min(busy, key=lambda entry: entry[0])
+        since, place, _ = min(busy, key=lambda entry: entry[0])
         return time.monotonic() - since, place
 
     def current(self) -> Place | None:

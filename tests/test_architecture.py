@@ -12,6 +12,7 @@ STDLIB = set(sys.stdlib_module_names)
 ENGINE_ONLY = {"threading", "multiprocessing", "socket", "subprocess"}
 VISION = {"numpy", "scipy", "cv2", "nodes.vision"}
 PLUGIN = {"numpy", "cv2", "nodes.vision", "nodes.networks", "pipeline.registry", "pipeline.errors"}
+NETWORKS = {"numpy", "torch", "safetensors", "nodes.networks", "pipeline.errors"}
 PLUGIN_FOLDERS = (
     "sources", "detectors", "matchers", "trackers", "estimators", "writers", "viewers",
 )  # fmt: skip
@@ -20,6 +21,7 @@ PLUGIN_FOLDERS = (
 # the first line that fits counts. "." stands for the file's own plug-in folder.
 RULES: list[tuple[str, set[str], set[str]]] = [
     ("pipeline/transport.py", {"numpy", "msgspec", "pipeline", "zmq"}, set()),
+    ("pipeline/wiring.py", {"pipeline", "zmq"}, set()),
     ("pipeline/polling.py", {"zmq"}, set()),
     ("pipeline/config/__init__.py", {"pipeline", "pydantic"}, set()),
     ("pipeline/config/strict_yaml.py", {"pipeline", "yaml"}, set()),
@@ -30,6 +32,9 @@ RULES: list[tuple[str, set[str], set[str]]] = [
     ("nodes/messages.py", {"numpy", "pipeline.messages", "nodes.vision.camera"}, ENGINE_ONLY),
     ("nodes/commands/*.py", {"numpy", "typer", "rich", "matplotlib", "nodes", "pipeline"}, set()),
     ("nodes/sources/calibration.py", PLUGIN | {".", "yaml"}, set()),
+    ("nodes/networks/aliked.py", NETWORKS | {"kornia"}, ENGINE_ONLY),
+    ("nodes/networks/xfeat.py", NETWORKS | {"onnxruntime"}, ENGINE_ONLY),
+    ("nodes/networks/*.py", NETWORKS, ENGINE_ONLY),
     *((f"nodes/{f}/*.py", PLUGIN | {"."}, set()) for f in PLUGIN_FOLDERS),
     ("nodes/vision/robust/*.py", VISION | {"poselib"}, ENGINE_ONLY),
     ("nodes/vision/*.py", VISION, ENGINE_ONLY),

@@ -16,12 +16,16 @@ import pipeline
 ROOT = Path(__file__).parent.parent
 
 
-def posestream(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command, without its status lines, in a folder."""
-    path = os.pathsep.join([str(Path(pipeline.__file__).parent.parent), *filter(None, sys.path)])
+def posestream(
+    *arguments: str, cwd: Path, first: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command, without its status lines, in a folder; modules of `first` come first."""
+    ours = str(Path(pipeline.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [first, ours, *sys.path]))
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
-        cwd=cwd, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False,
+        cwd=cwd, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": path, **environment},
     )  # fmt: skip
 
 
@@ -85,7 +89,10 @@ def test_help_and_version_import_neither_cv2_nor_torch(flag: str, tmp_path: Path
     assert done.stdout.strip().endswith("[]")
 
 
-@pytest.mark.parametrize("name", ["demo", "video", "webcam", "two_streams", "panorama"])
+BUILT_IN = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_graph_passes_check(name: str, tmp_path: Path) -> None:
     done = posestream("check", name, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -97,6 +104,43 @@ def test_nodes_and_graph_tell_what_there_is(tmp_path: Path) -> None:
     assert "nfeatures = 1000" in posestream("nodes", "detector", cwd=tmp_path).stdout
     assert "pose: RelativePose" in posestream("graph", "video", cwd=tmp_path).stdout
     assert posestream("graph", "video", "--mermaid", cwd=tmp_path).stdout.startswith("flowchart")
+
+
+@pytest.fixture
+def without_extras(tmp_path: Path) -> str:
+    """Return a folder that makes the packages of the extras look as if they were missing."""
+    for name in ("kornia", "onnxruntime"):
+        text = f"raise ModuleNotFoundError('No module named {name}', name={name!r})\n"
+        (tmp_path / "fakes" / name).mkdir(parents=True)
+        (tmp_path / "fakes" / name / "__init__.py").write_text(text)
+    return str(tmp_path / "fakes")
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        ("aliked", "detector 'aliked' needs the package kornia: pip install 'posestream[kornia]'"),
+        ("xfeat", "detector 'xfeat' needs the package onnxruntime: pip install 'posestream[onnx]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    tmp_path: Path, without_extras: str, detector: str, message: str
+) -> None:
+    setting = f"detector.params.algorithm={detector}"
+    done = posestream("run", "synthetic", "--set", setting, cwd=tmp_path, first=without_extras)
+    assert (done.returncode, last_line(done).endswith(message)) == (4, True), done.stderr
+    listed = posestream("nodes", "detector", cwd=tmp_path, first=without_extras)
+    assert (listed.returncode, message in listed.stdout) == (0, True), listed.stderr
+
+
+def test_missing_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path) -> None:
+    done = posestream(
+        "run", "synthetic", "--config", "superpoint", cwd=tmp_path,
+        XDG_CACHE_HOME=str(tmp_path), POSESTREAM_WEIGHTS="",
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "posestream weights fetch superpoint --accept-licence" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_run_says_what_it_took_its_input_for(tmp_path: Path) -> None:
@@ -174,11 +218,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "images", "--camera", "bad.yaml"], 3, "{inputs}/bad.yaml: fy must be a positive number, not 'wide'"),
         (["run", "images", "--camera", "none.yaml"], 3, "no such calibration file: none.yaml"),
         (["run", "images", "--out", "file/out"], 2, "cannot write the run folder file/out: Not a directory"),
-        (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, klt, panorama, two_streams, video, webcam, or a YAML file"),
+        (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["run", "images", "--placement", "threds"], 2, "--placement threds: unknown placement. Did you mean 'threads'? Allowed: threads, processes"),
-        (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift"),
+        (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, aliked, xfeat"),
         (["run", "images", "--set", "detectr.workers=2"], 2, "--set detectr.workers=2: unknown node or key 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, calibrator, pose, odometry, recorder, visualiser, name, nodes, limits, place, carrier, seed"),
-        (["check", "vide"], 2, "unknown graph 'vide'. Did you mean 'video'? Allowed: demo, klt, panorama, two_streams, video, webcam, or a YAML file"),
+        (["check", "vide"], 2, "unknown graph 'vide'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["check", "nothing.yaml"], 2, "nothing.yaml: no such file"),
         (["nodes", "detectr"], 2, "unknown node type 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, tracker, calibrator, pose, odometry, mosaic, recorder, visualiser"),
         (["evaluate", "no_images"], 3, "no_images is not a run folder: it holds no poses.jsonl"),

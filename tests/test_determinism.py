@@ -49,6 +49,7 @@ WAYS = {
     "batches of 5": ["detector.batch.size=5", "detector.workers=2"],
     "batches of 16": ["detector.batch.size=16", "pose.batch.size=3"],
     "processes": ["place={detector: one, pose: two, recorder: three}"],
+    "processes over ipc": ["carrier=ipc", "place={detector: one, pose: two, recorder: three}"],
     "processes over tcp": ["carrier=tcp", "place={capture: one, matcher: two}", "pose.workers=2"],
 }  # fmt: skip
 FLOW_WAYS = {
@@ -56,6 +57,8 @@ FLOW_WAYS = {
     "again": [],
     "two workers": ["pose.workers=2"],
     "processes": ["place={tracker: one, odometry: two, recorder: three}"],
+    "processes over ipc": ["carrier=ipc", "place={tracker: one, odometry: two, recorder: three}"],
+    "processes over tcp": ["carrier=tcp", "place={tracker: one, odometry: two, recorder: three}"],
 }
 
 

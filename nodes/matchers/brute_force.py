@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
-
+from nodes.matchers import FindsMatches, Found
 from nodes.vision.keypoints import Described
 from nodes.vision.matching import best_per_target, distinctness, find_neighbours, select_matches
 
 
-class BruteForce:
+class BruteForce(FindsMatches):
     """Takes for each descriptor its nearest neighbour, where that is clear and mutual."""
 
     @dataclass(frozen=True)
@@ -29,9 +27,7 @@ class BruteForce:
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or self.Options()
 
-    def match(
-        self, prev: Described, cur: Described
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    def match(self, prev: Described, cur: Described) -> Found:
         """Return matches (M, 2) and, as scores (M,), how clearly each was nearest, from 0 to 1."""
         found = find_neighbours(prev.descriptors, cur.descriptors)
         matches = select_matches(found, self.options.ratio, self.options.cross_check)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from nodes.vision.camera import Camera
 
 Image = npt.NDArray[np.uint8]
+Allocate = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
+"""Makes an array of a shape and a dtype, as numpy's `empty` does."""
 GroundTruth = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 """Stamps (P,) int64 in nanoseconds and T_world_cam (P, 4, 4) float64."""
 
@@ -68,6 +70,8 @@ class FrameSource:
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options
+        self.empty: Allocate = np.empty
+        """Makes the arrays of the pictures; to be set before `frames`."""
 
     @property
     def name(self) -> str:

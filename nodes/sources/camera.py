@@ -92,7 +92,7 @@ class LiveCamera(FrameSource):
         ok, image = self._capture.retrieve()
         if not ok:
             return Picture(index, stamp_ns, None, f"{self.name}: frame {index} cannot be decoded")
-        return Picture(index, stamp_ns, to_rgb(np.asarray(image, np.uint8)))
+        return Picture(index, stamp_ns, to_rgb(np.asarray(image, np.uint8), self.empty))
 
 
 def _find_cameras() -> list[int]:

@@ -68,7 +68,8 @@ class Folder(Recorded):
         """Yield the selected images; one that cannot be decoded has a reason instead."""
         for index in selection.indices(len(self._images)):
             try:
-                yield Picture(index, self._stamps[index], read_image(self._images[index]))
+                image = read_image(self._images[index], self.empty)
+                yield Picture(index, self._stamps[index], image)
             except UndecodableError as error:
                 yield Picture(index, self._stamps[index], None, str(error))
 

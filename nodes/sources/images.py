@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nodes.sources.base import Image
+from nodes.sources.base import Allocate, Image
 from nodes.sources.files import require_file
 from nodes.sources.image_headers import CutOffError, image_size
 from pipeline.errors import InputError
@@ -21,8 +21,8 @@ class UndecodableError(Exception):
     """An image file cannot be decoded; the message says why."""
 
 
-def read_image(path: Path) -> Image:
-    """Read (H, W) or (H, W, 3) uint8 from a file.
+def read_image(path: Path, empty: Allocate = np.empty) -> Image:
+    """Read (H, W) or, in an array made by `empty`, (H, W, 3) uint8 from a file.
 
     Raises:
         UndecodableError: the file is not an image, is damaged, or claims too many pixels.
@@ -34,7 +34,7 @@ def read_image(path: Path) -> Image:
     if not data:
         raise UndecodableError(f"{path.name} is empty (0 bytes)")
     _check_size(path.name, data)
-    image = _decode(data)
+    image = _decode(data, empty)
     if image is None:
         raise UndecodableError(f"{path.name} is damaged: it cannot be decoded")
     return image
@@ -61,11 +61,13 @@ def to_grey(image: Image) -> Image:
     )
 
 
-def to_rgb(image: Image) -> Image:
-    """Turn what OpenCV decoded, grey or BGR, into grey or RGB."""
-    return (
-        image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-    )
+def to_rgb(image: Image, empty: Allocate = np.empty) -> Image:
+    """Turn what OpenCV decoded, grey or BGR, into grey or, in a new array, RGB."""
+    if image.ndim == 2:
+        return image
+    picture = empty((*image.shape[:2], 3), np.uint8)
+    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=picture)
+    return picture
 
 
 def _check_size(name: str, data: bytes) -> None:
@@ -81,10 +83,12 @@ def _check_size(name: str, data: bytes) -> None:
         )
 
 
-def _decode(data: bytes) -> Image | None:
+def _decode(data: bytes, empty: Allocate) -> Image | None:
     try:
         # IMREAD_UNCHANGED would ignore the EXIF rotation and keep alpha and 16 bits.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         return None
-    return None if image is None or image.dtype != np.uint8 else to_rgb(np.asarray(image, np.uint8))
+    if image is None or image.dtype != np.uint8:
+        return None
+    return to_rgb(np.asarray(image, np.uint8), empty)

@@ -94,7 +94,7 @@ class Video(Recorded):
             while not selection.ends_before(index) and capture.grab():
                 last_ns = self._stamp(capture, last_ns)
                 if selection.takes(index):
-                    yield _retrieve(capture, index, last_ns)
+                    yield self._retrieve(capture, index, last_ns)
                 index += 1
         if not selection.ends_before(index):
             self._check_end(index, last_ns)
@@ -141,12 +141,11 @@ class Video(Recorded):
                 f"{duration_s:.1f} s: it may be damaged or trimmed"
             )
 
-
-def _retrieve(capture: cv2.VideoCapture, index: int, stamp_ns: int) -> Picture:
-    ok, image = capture.retrieve()
-    if not ok:
-        return Picture(index, stamp_ns, None, f"frame {index} cannot be decoded")
-    return Picture(index, stamp_ns, to_rgb(np.asarray(image, np.uint8)))
+    def _retrieve(self, capture: cv2.VideoCapture, index: int, stamp_ns: int) -> Picture:
+        ok, image = capture.retrieve()
+        if not ok:
+            return Picture(index, stamp_ns, None, f"frame {index} cannot be decoded")
+        return Picture(index, stamp_ns, to_rgb(np.asarray(image, np.uint8), self.empty))
 
 
 def _property(capture: cv2.VideoCapture, name: str) -> int:

@@ -51,7 +51,7 @@ def find_neighbours(
     if not n0 or not n1:
         empty = np.empty(0, np.float32)
         return Neighbours(np.empty(0, np.int64), empty, empty, np.empty(0, np.int64))
-    values0, values1 = _as_values(descriptors0), _as_values(descriptors1)
+    values0, values1 = as_values(descriptors0), as_values(descriptors1)
     nearest, back = np.empty(n0, np.int64), np.zeros(n1, np.int64)
     first, second = np.empty(n0, np.float32), np.full(n0, np.inf, np.float32)
     back_distance = np.full(n1, np.inf, np.float32)
@@ -68,7 +68,7 @@ def find_neighbours(
     return Neighbours(nearest, first, second, back)
 
 
-def _as_values(descriptors: Descriptors) -> Float32:
+def as_values(descriptors: Descriptors) -> Float32:
     """Return float32 descriptors as they are, and the bits of binary ones as 0 and 1."""
     if descriptors.dtype == np.uint8:  # the squared distance of bits is their Hamming distance
         return np.unpackbits(np.asarray(descriptors, np.uint8), axis=1).astype(np.float32)

@@ -35,7 +35,7 @@ class TopEntry:
     nodes: object = None
     limits: Limits = field(default_factory=Limits)
     place: Mapping[str, str] = field(default_factory=dict)
-    carrier: Literal["ipc", "tcp"] = "ipc"
+    carrier: Literal["shm", "ipc", "tcp"] = "shm"
     seed: int = 0
 
     def __post_init__(self) -> None:

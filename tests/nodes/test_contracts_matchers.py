@@ -1,6 +1,7 @@
 """What every matcher of the registry promises."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,3 +82,22 @@ def test_calls_and_threads_give_the_same_to_the_last_bit(matcher: FindsMatches, 
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: matcher.match(*PAIRS[name]), range(8)):
             assert [array.tobytes() for array in found] == expected
+
+
+def test_pairs_in_a_batch_are_matched_as_each_alone(matcher: FindsMatches) -> None:
+    pairs = list(PAIRS.values())
+    for together, pair in zip(matcher.match_batch(pairs), pairs, strict=True):
+        alone = matcher.match(*pair)
+        assert [a.tobytes() for a in together] == [a.tobytes() for a in alone]
+
+
+def test_binary_descriptors_are_compared_bit_by_bit(matcher: FindsMatches) -> None:
+    bits = np.random.default_rng(0).integers(0, 256, (30, 32)).astype(np.uint8)
+    order = np.random.default_rng(1).permutation(30)
+    near = bits[order].copy()
+    near[:, 0] ^= 1
+    points = described(0).take(np.arange(30))
+    prev, cur = replace(points, descriptors=bits), replace(points, descriptors=near)
+    matches, scores = matcher.match(prev, cur)
+    assert order[matches[:, 1]].tolist() == matches[:, 0].tolist() == list(range(30))
+    assert (scores > 0.9).all()

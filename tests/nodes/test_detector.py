@@ -32,6 +32,16 @@ def detect(image: np.ndarray, mask: np.ndarray | None = None, **options: object)
     return features
 
 
+def centred(point: cv2.KeyPoint) -> tuple[float, float]:
+    """Return where a keypoint of OpenCV's SIFT is, which puts all a quarter of a pixel too far."""
+    x, y = np.float32(point.pt) - np.float32(0.25)
+    return float(x), float(y)
+
+
+def mirrored(features: Features, width: int) -> np.ndarray:
+    return features.keypoints * np.float32([-1, 1]) + np.float32([width - 1, 0])
+
+
 def test_features_carry_key_time_and_camera_of_their_frame() -> None:
     image = frame(texture())
     (features,) = detector().process(image)
@@ -44,7 +54,7 @@ def test_the_defaults_are_opencv_s_best_1000() -> None:
     points, descriptors = cv2.SIFT.create(1000).detectAndCompute(image, None)
     features = detect(image)
     assert len(features.keypoints) == 1000 <= len(points)
-    rows = {(*p.pt, p.size, p.response): d for p, d in zip(points, descriptors, strict=True)}
+    rows = {(*centred(p), p.size, p.response): d for p, d in zip(points, descriptors, strict=True)}
     for (x, y), size, score, descriptor in zip(
         features.keypoints, features.sizes, features.scores, features.descriptors, strict=True
     ):
@@ -56,7 +66,7 @@ def test_the_defaults_are_opencv_s_best_1000() -> None:
 def test_angles_are_opencv_s_in_radians() -> None:
     image = texture()
     points = cv2.SIFT.create(0).detect(image, None)
-    expected = sorted((*p.pt, np.radians(p.angle)) for p in points)
+    expected = sorted((*centred(p), np.radians(p.angle)) for p in points)
     features = detect(image, nfeatures=0)
     found = sorted(zip(*features.keypoints.T, features.angles, strict=True))
     assert np.allclose(found, expected, atol=1e-5)
@@ -70,6 +80,45 @@ def test_keypoints_follow_the_picture_when_it_is_shifted() -> None:
     well_inside = (shifted > 30).all(axis=1) & (shifted < [270, 210]).all(axis=1)
     assert well_inside.sum() > 100
     assert np.mean(distance[well_inside] < 0.2) > 0.95
+
+
+@pytest.mark.parametrize("half_resolution", [False, True])
+@pytest.mark.parametrize("size", [(240, 320), (241, 323)])
+def test_keypoints_of_a_mirrored_picture_are_mirrored_without_bias(
+    size: tuple[int, int], half_resolution: bool
+) -> None:
+    image = texture(0, *size)
+    width = 2 * (size[1] // 2) if half_resolution else size[1]
+    image = np.ascontiguousarray(image[:, :width])  # half the size leaves an odd column out
+    found = detect(image, half_resolution=half_resolution)
+    other = detect(np.ascontiguousarray(image[:, ::-1]), half_resolution=half_resolution)
+    apart = found.keypoints[:, None] - mirrored(other, width)[None]
+    nearest = apart[np.arange(len(apart)), np.linalg.norm(apart, axis=2).argmin(axis=1)]
+    nearest = nearest[np.linalg.norm(nearest, axis=1) < 0.5]
+    assert len(nearest) > 0.8 * len(found.keypoints) > 30
+    assert np.abs(nearest.mean(axis=0)).max() < 0.03  # a quarter of a pixel would give 0.5
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (0.5, 0.0), (1.0, 1.0), (0.25, 1.75)])
+def test_at_half_resolution_a_blob_is_where_it_was_drawn(x: float, y: float) -> None:
+    centre = np.array([101.0 + x, 77.0 + y])
+    pixels = np.stack(np.meshgrid(np.arange(200), np.arange(160)), axis=-1)
+    square = ((pixels - centre) ** 2).sum(axis=-1)
+    image = np.rint(40 + 180 * np.exp(-square / (2 * 5.0**2))).astype(np.uint8)
+    found = detect(image, half_resolution=True)
+    apart = np.linalg.norm(found.keypoints - centre, axis=1)
+    assert apart.min() < 0.08  # a wrong mapping is a quarter of a pixel off, or half of one
+    full = detect(image)
+    nearest = np.linalg.norm(full.keypoints - centre, axis=1).argmin()
+    assert found.sizes[apart.argmin()] == pytest.approx(full.sizes[nearest], rel=0.1)
+
+
+def test_at_half_resolution_the_mask_is_that_of_the_whole_image() -> None:
+    mask = np.zeros((240, 320), np.uint8)
+    mask[:, 160:] = 1
+    features = detect(texture(), mask, half_resolution=True, nfeatures=40)
+    assert len(features.keypoints) == 40
+    assert features.keypoints[:, 0].min() >= 159.5
 
 
 def test_a_red_and_a_grey_picture_of_the_same_luma_have_the_same_keypoints() -> None:
@@ -116,8 +165,8 @@ def test_an_empty_descriptor_stays_empty() -> None:
     [{"nOctaveLayers": 5}, {"contrastThreshold": 0.12}, {"edgeThreshold": 3.0}, {"sigma": 2.5}],
 )
 def test_every_setting_reaches_opencv(options: dict[str, float]) -> None:
-    expected = {p.pt for p in cv2.SIFT.create(0, **options).detect(texture(), None)}
-    usual = {p.pt for p in cv2.SIFT.create(0).detect(texture(), None)}
+    expected = {centred(p) for p in cv2.SIFT.create(0, **options).detect(texture(), None)}
+    usual = {centred(p) for p in cv2.SIFT.create(0).detect(texture(), None)}
     found = {(x, y) for x, y in detect(texture(), nfeatures=0, **options).keypoints.tolist()}
     assert found == expected != usual
 
@@ -141,7 +190,9 @@ def test_settings_without_sense_are_errors(options: dict[str, float], message: s
 def test_an_unknown_detector_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError) as error:
         detector(algorithm="sfit")
-    assert str(error.value) == "unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift"
+    assert str(error.value) == (
+        "unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, aliked, xfeat"
+    )
 
 
 def test_opencv_uses_the_threads_that_the_node_was_given() -> None:

@@ -155,3 +155,32 @@ def test_a_ratio_without_sense_is_an_error(ratio: float) -> None:
     with pytest.raises(ValueError) as error:
         BruteForce.Options(ratio=ratio)
     assert str(error.value) == f"ratio must be more than 0 and at most 1, not {ratio}"
+
+
+def test_a_batch_of_several_streams_is_matched_as_each_frame_alone() -> None:
+    rng = np.random.default_rng(0)
+    messages = [
+        features(seq, rng.normal(size=(20, 8)), stream, size)
+        for seq, stream, size in (
+            (0, "left", (640, 480)),
+            (0, "right", (640, 480)),
+            (1, "left", (640, 480)),
+            (2, "left", (640, 480)),
+            (1, "right", (320, 240)),
+            (2, "right", (320, 240)),
+        )
+    ]
+    alone, together = matcher(ratio=1.0), matcher(ratio=1.0)
+    found = list(together.process_batch(messages))
+    assert [type(one) for one in found] == [Skip, Skip, Matches, Matches, Break, Matches]
+    for message, one in zip(messages, found, strict=True):
+        expected = send(alone, message)
+        if isinstance(expected, Matches):
+            assert isinstance(one, Matches)
+            assert (one.stream, one.seq_prev, one.seq) == (
+                expected.stream, expected.seq_prev, expected.seq,
+            )  # fmt: skip
+            assert np.array_equal(one.matches, expected.matches)
+            assert np.array_equal(one.ids_cur, expected.ids_cur)
+        else:
+            assert one == expected

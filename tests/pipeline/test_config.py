@@ -74,7 +74,7 @@ def problems(text: str, *sets: str, placement: str | None = None) -> tuple[str, 
 
 def test_a_configuration_becomes_the_graph_that_it_describes() -> None:
     graph = load(GRAPH)
-    assert (graph.name, graph.hang_s, graph.seed, graph.carrier) == ("cameras", 5.0, 3, "ipc")
+    assert (graph.name, graph.hang_s, graph.seed, graph.carrier) == ("cameras", 5.0, 3, "shm")
     assert graph.place == {"view": "window"}
     assert list(graph.nodes) == ["left", "right", "find", "match", "view"]
     find, view = graph.nodes["find"], graph.nodes["view"]
@@ -491,7 +491,7 @@ def test_what_is_wrong_is_said_with_line_key_and_cure(text: str, problem: str) -
         (f"{SMALL}\nseed: '1'", "g.yaml:2: seed: must be a whole number, not '1'"),
         (f"{SMALL}\nname: a/b", "g.yaml:2: name: must be at most 80 letters, digits and _ . -, "
          "the first a letter or digit, not 'a/b'"),
-        (f"{SMALL}\ncarrier: udp", "g.yaml:2: carrier: unknown value 'udp'. Allowed: ipc, tcp"),
+        (f"{SMALL}\ncarrier: udp", "g.yaml:2: carrier: unknown value 'udp'. Allowed: shm, ipc, tcp"),
         (f"{SMALL}\nlimits: {{hang_s: 0}}", "g.yaml:2: limits.hang_s: must be above 0 s, not 0"),
         (f"{SMALL}\nplace: {{lfet: gpu}}",
          "g.yaml:2: place.lfet: unknown node 'lfet'. Did you mean 'left'? Allowed: left"),
@@ -532,7 +532,7 @@ seed: 010
         "g.yaml:5: limits.hang: unknown key. Did you mean 'hang_s'? Allowed: hang_s",
         "g.yaml:5: limits.hang_s: must be above 0 s, not 0",
         "g.yaml:6: seed: 010 has a leading zero: write 10, or '010' for a text",
-        "--set carrier=udp: unknown value 'udp'. Allowed: ipc, tcp",
+        "--set carrier=udp: unknown value 'udp'. Allowed: shm, ipc, tcp",
         "--set find.params.upright=on: must be true or false, not 'on': write true",
     )
 
@@ -701,7 +701,7 @@ nodes:
     workers: 1
 limits: {hang_s: 5.0}
 place: {view: window}
-carrier: ipc
+carrier: shm
 seed: 3
 """
     )
@@ -761,7 +761,7 @@ whole_graphs = st.fixed_dictionaries(
         "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,9}\Z"),
         "limits": st.fixed_dictionaries({"hang_s": st.floats(0.1, 1e6)}),
         "place": st.sampled_from([{}, {"find": "gpu"}]),
-        "carrier": st.sampled_from(["ipc", "tcp"]),
+        "carrier": st.sampled_from(["shm", "ipc", "tcp"]),
         "seed": st.integers(0, 2**63 - 1),
     },
 )

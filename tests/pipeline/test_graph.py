@@ -311,7 +311,7 @@ def test_the_text_shows_ports_policies_windows_and_how_each_node_runs() -> None:
     assert (
         draw_text(graph)
         == """\
-two   hang limit 30 s, seed 7, processes linked by ipc
+two   hang limit 30 s, seed 7, processes linked by shm
 
 left: graph_nodes:Camera   source, recorded, process main
   out  frame: Frame

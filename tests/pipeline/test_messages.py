@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.messages import Array, Item, Kind, Message, WireError, decode, encode
+from pipeline.messages import Array, Item, Kind, Message
+from pipeline.wire import WireError, decode, encode
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ class Relay(Node):
     class Params:
         delay_ms: Annotated[float, "time that each number takes"] = 0.0
         jitter_ms: Annotated[float, "random time on top"] = 0.0
+        work_ms: Annotated[float, "CPU time that each number takes"] = 0.0
         raise_at: Annotated[int, "raise at this number"] = -1
         hang_at: Annotated[int, "wait for ever at this number"] = -1
         skip_every: Annotated[int, "give no result for each n-th number"] = 0
@@ -125,6 +126,9 @@ class Relay(Node):
     def process(self, number: Number) -> Iterator[Any]:
         p = self.params
         time.sleep((p.delay_ms + random.random() * p.jitter_ms) / 1e3)
+        until = time.thread_time() + p.work_ms / 1e3
+        while time.thread_time() < until:
+            pass
         if number.value == p.raise_at:
             raise ValueError("three is not a number I like")
         if number.value == p.hang_at:
@@ -257,3 +261,19 @@ class Unopenable(Node):
 
     def process(self, number: Number) -> None:
         return None
+
+
+class Batches(Relay):
+    """Writes of every batch from which streams it came."""
+
+    def open(self, resources: Resources) -> None:
+        super().open(resources)
+        self.file = (resources.out / f"{resources.node}.txt").open("w")
+
+    def process_batch(self, messages: Sequence[Number]) -> Iterator[Any]:
+        self.file.write(" ".join(message.stream for message in messages) + "\n")
+        time.sleep(0.005)
+        return super().process_batch(messages)
+
+    def close(self) -> None:
+        self.file.close()

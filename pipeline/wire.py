@@ -1,0 +1,154 @@
+"""The wire form of an item: a msgpack header (at most 4 KiB), then a raw buffer for each array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any, get_type_hints
+
+import msgspec
+import numpy as np
+
+from pipeline.messages import DTYPE_NAMES, DTYPES, Item, Kind, Message, array_fields
+
+WIRE_VERSION = 1
+MAX_HEADER_BYTES = 4096
+MAX_PARTS = 8
+
+
+class WireError(Exception):
+    """A received message does not have the form that was agreed on."""
+
+
+def _make_scalars(message: type) -> type[msgspec.Struct]:
+    """Return a strict structure of the fields of a message type that are not arrays."""
+    hints = get_type_hints(message)
+    names = [f.name for f in fields(message) if f.name not in array_fields(message)]
+    return msgspec.defstruct(
+        message.__name__, [(name, hints[name]) for name in names], forbid_unknown_fields=True
+    )
+
+
+# Asked for every message; the plain type of the call keeps the cache's own out of sight.
+_scalars: Callable[[type], type[msgspec.Struct]] = cache(_make_scalars)
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True, array_like=False):
+    v: int
+    kind: Kind
+    stream: str
+    link_seq: int
+    seq: int
+    stamp_ns: int
+    born_ns: int
+    sent_ns: int
+    reason: str = ""
+    count: int = 1
+    last: int = -1
+    type: str = ""
+    fields: msgspec.Raw = msgspec.Raw(b"\x80")
+    parts: list[tuple[str, str, list[int]]] = []  # (field, dtype, shape)
+
+
+_encode_header = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(_Header).decode
+
+
+def encode(item: Item, link_seq: int, sent_ns: int) -> list[bytes | memoryview]:
+    """Encode an item as wire parts: the header, then one raw buffer for each array.
+
+    Raises:
+        WireError: the header would exceed `MAX_HEADER_BYTES`.
+    """
+    header, arrays = split(item, link_seq, sent_ns)
+    return [header, *map(as_buffer, arrays)]
+
+
+def split(item: Item, link_seq: int, sent_ns: int) -> tuple[bytes, list[np.ndarray]]:
+    """Return the encoded header of an item, and the arrays whose buffers follow it.
+
+    Raises:
+        WireError: the header would exceed `MAX_HEADER_BYTES`.
+    """
+    header = _Header(
+        WIRE_VERSION, item.kind, item.stream, link_seq, item.seq, item.stamp_ns, item.born_ns,
+        sent_ns, item.reason[:1024], item.count, item.last,
+    )  # fmt: skip
+    arrays = [] if item.message is None else _describe(item.message, header)
+    encoded = _encode_header(header)
+    if len(encoded) > MAX_HEADER_BYTES:
+        raise WireError(f"header of {len(encoded)} bytes exceeds {MAX_HEADER_BYTES}")
+    return encoded, arrays
+
+
+def _describe(message: Message, header: _Header) -> list[np.ndarray]:
+    """Write a message into a header, all but the content of its arrays; return these."""
+    cls = type(message)
+    struct = _scalars(cls)
+    header.type = cls.__name__
+    header.fields = msgspec.Raw(
+        _encode_header(struct(*(getattr(message, n) for n in struct.__struct_fields__)))
+    )
+    arrays = [(name, getattr(message, name)) for name in array_fields(cls)]
+    present = [(name, array) for name, array in arrays if array is not None]
+    header.parts = [(name, DTYPE_NAMES[array.dtype], list(array.shape)) for name, array in present]
+    return [array for _, array in present]
+
+
+def as_buffer(array: np.ndarray) -> bytes | memoryview:
+    """Return the bytes of an array in its own order, without a copy where they lie in one piece."""
+    return np.ascontiguousarray(array).data.cast("B") if array.size else b""
+
+
+def decode(
+    parts: Sequence[bytes | memoryview], messages: Mapping[str, type[Message]]
+) -> tuple[Item, int]:
+    """Decode wire parts into an item and its number on the link; `messages` are the types allowed.
+
+    Raises:
+        WireError: the parts do not form an item of an allowed type.
+    """
+    if not 1 <= len(parts) <= 1 + MAX_PARTS:
+        raise WireError(f"{len(parts)} parts")
+    if len(parts[0]) > MAX_HEADER_BYTES:
+        raise WireError(f"header of {len(parts[0])} bytes exceeds {MAX_HEADER_BYTES}")
+    try:
+        header = _decode_header(parts[0])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise WireError(f"header: {error}") from error
+    if header.v != WIRE_VERSION:
+        raise WireError(f"wire version {header.v}, expected {WIRE_VERSION}")
+    message = None
+    if header.kind is Kind.DATA:
+        if header.type not in messages:
+            raise WireError(f"message type {header.type!r} is not one of {sorted(messages)}")
+        message = _decode_message(messages[header.type], header, parts[1:])
+    item = Item(
+        header.kind, header.stream, header.seq, header.stamp_ns, header.born_ns,
+        message, header.reason, header.count, header.last,
+    )  # fmt: skip
+    return item, header.link_seq
+
+
+def _decode_message(
+    message: type[Message], header: _Header, buffers: Sequence[bytes | memoryview]
+) -> Message:
+    if len(buffers) != len(header.parts):
+        raise WireError(f"{len(buffers)} buffers for {len(header.parts)} arrays")
+    values: dict[str, Any] = dict.fromkeys(array_fields(message))
+    for (name, dtype, shape), buffer in zip(header.parts, buffers, strict=True):
+        if name not in values or dtype not in DTYPES or any(n < 0 for n in shape):
+            raise WireError(f"array {name!r} of {dtype} {shape} is not allowed")
+        if math.prod(shape) * np.dtype(dtype).itemsize != memoryview(buffer).nbytes:
+            raise WireError(
+                f"array {name!r}: {memoryview(buffer).nbytes} bytes do not fill {shape}"
+            )
+        values[name] = np.frombuffer(buffer, dtype).reshape(shape)
+    try:
+        scalars = msgspec.msgpack.decode(header.fields, type=_scalars(message))
+        values |= {n: getattr(scalars, n) for n in scalars.__struct_fields__}
+        return message(**values)
+    except (msgspec.MsgspecError, ValueError, UnicodeDecodeError) as error:
+        raise WireError(f"{message.__name__}: {error}") from error

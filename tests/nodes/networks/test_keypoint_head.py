@@ -1,0 +1,223 @@
+"""Scores, suppression, choice and sampling of keypoints, against plain numpy and by construction."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from reference_superpoint import describe, greedy, heat_of, without_border
+
+from nodes.networks.keypoint_head import (
+    Found,
+    Selection,
+    find_keypoints,
+    keys_of,
+    pixel_scores,
+    sample,
+    suppress_everywhere,
+    suppress_listed,
+    unpack,
+)
+
+D = 5
+
+
+def logits_like_real_ones(seed: int, rows: int = 15, columns: int = 20) -> np.ndarray:
+    """Return logits (65, rows, columns) of a blurred field: ridges and blobs, as networks give."""
+    rng = np.random.default_rng(seed)
+    field = cv2.GaussianBlur(rng.normal(size=(rows * 8, columns * 8)), (0, 0), 1.5)
+    cells = (field / field.std() * 3).reshape(rows, 8, columns, 8).transpose(1, 3, 0, 2)
+    dustbin = np.full((1, rows, columns), 6.0)
+    return np.concatenate([cells.reshape(64, rows, columns), dustbin]).astype(np.float32)
+
+
+def descriptors(seed: int, rows: int = 15, columns: int = 20) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(D, rows, columns)).astype(np.float32)
+
+
+def find(
+    logits: np.ndarray,
+    selection: Selection | None = None,
+    mask: np.ndarray | None = None,
+    size: tuple[int, int] | None = None,
+) -> Found:
+    rows, columns = logits.shape[1:]
+    height, width = size or (rows * 8, columns * 8)
+    mask = np.ones((height, width), np.uint8) if mask is None else mask
+    described = descriptors(9, rows, columns)
+    packed = find_keypoints(
+        torch.from_numpy(logits)[None],
+        torch.from_numpy(described)[None],
+        torch.from_numpy(mask)[None],
+        selection or Selection(),
+    )
+    return unpack(packed[0].numpy(), D)
+
+
+def keys_from(heat: np.ndarray, threshold: float = 0.015) -> torch.Tensor:
+    return keys_of(torch.from_numpy(heat.astype(np.float32))[None], *heat.shape, threshold)
+
+
+def points_of(keys: torch.Tensor) -> set[tuple[int, int]]:
+    return {(int(x), int(y)) for y, x in keys.nonzero().tolist()}
+
+
+def test_scores_are_the_shares_of_each_pixel_without_the_dustbin() -> None:
+    logits = logits_like_real_ones(0)
+    scores = pixel_scores(torch.from_numpy(logits)[None])[0]
+    assert np.allclose(scores.numpy(), heat_of(logits), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_keypoints_are_those_of_the_published_procedure_in_plain_numpy(seed: int) -> None:
+    logits = logits_like_real_ones(seed)
+    heat = pixel_scores(torch.from_numpy(logits)[None])[0].numpy()
+    expected = without_border(greedy(heat, 0.015, 4), 160, 120, 4)
+    found = find(logits)
+    assert len(expected) > 80
+    assert [tuple(map(int, p)) for p in found.keypoints] == expected
+    assert np.array_equal(found.scores, [heat[y, x] for x, y in expected])
+    for (x, y), descriptor in zip(expected, found.descriptors, strict=True):
+        assert np.allclose(descriptor, describe(descriptors(9), x, y), atol=1e-5)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 4, 7])
+def test_both_forms_of_suppression_are_the_greedy_one(radius: int) -> None:
+    heat = heat_of(logits_like_real_ones(1))
+    keys = keys_from(heat)
+    everywhere = suppress_everywhere(keys, radius)[0]
+    assert torch.equal(everywhere, suppress_listed(keys[0], radius))
+    assert points_of(everywhere) == set(greedy(heat.astype(np.float32), 0.015, radius))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_equal_scores_are_settled_from_top_to_bottom_and_from_left_to_right(steps: int) -> None:
+    heat = heat_of(logits_like_real_ones(steps))
+    heat = 2 ** (np.rint(np.log2(heat) * steps) / steps)  # few different values
+    keys = keys_from(heat)
+    kept = suppress_everywhere(keys, 4)[0]
+    assert torch.equal(kept, suppress_listed(keys[0], 4))
+    assert points_of(kept) == set(greedy(heat.astype(np.float32), 0.015, 4))
+
+
+def test_a_flat_map_keeps_a_grid_and_no_two_neighbours() -> None:
+    kept = suppress_everywhere(keys_from(np.full((24, 24), 0.5)), 4)[0]
+    assert points_of(kept) <= {(x, y) for x in range(0, 24, 5) for y in range(0, 24, 5)}
+    assert (0, 0) in points_of(kept)
+
+
+def test_a_chain_longer_than_the_rounds_drops_its_end_and_nothing_else() -> None:
+    heat = np.zeros((8, 160))
+    heat[4, 4::4] = np.linspace(0.9, 0.1, 39)  # each is near to the next one only
+    kept = points_of(suppress_everywhere(keys_from(heat), 4)[0])
+    expected = greedy(heat.astype(np.float32), 0.015, 4)
+    assert kept == set(expected[:6])
+
+
+def test_keys_tell_neighbouring_floats_apart_in_a_large_image() -> None:
+    scores = torch.full((1, 4000, 4000), 0.7)
+    scores[0, 3999, 3999] = float(np.nextafter(np.float32(0.7), np.float32(1)))
+    keys = keys_of(scores, 4000, 4000, 1e-4)
+    assert keys.argmax() == 4000 * 4000 - 1
+    assert keys[0, 0, 0] > keys[0, 0, 1] > keys[0, 1, 0]
+
+
+def test_the_best_are_kept_in_their_order() -> None:
+    logits = logits_like_real_ones(2)
+    everything, best = find(logits), find(logits, Selection(max_keypoints=20))
+    assert len(best.scores) == 20
+    for name in Found._fields:
+        assert np.array_equal(getattr(best, name), getattr(everything, name)[:20])
+
+
+def test_the_mask_is_applied_before_the_best_are_chosen() -> None:
+    logits = logits_like_real_ones(2)
+    mask = np.zeros((120, 160), np.uint8)
+    mask[30:, 50:] = 255
+    everything = find(logits)
+    x, y = everything.keypoints.T
+    inside = (x >= 50) & (y >= 30)
+    found = find(logits, Selection(max_keypoints=20), mask)
+    assert np.array_equal(found.keypoints, everything.keypoints[inside][:20])
+    assert not len(find(logits, None, np.zeros_like(mask)).keypoints)
+
+
+@pytest.mark.parametrize("border", [0, 1, 4, 20])
+def test_no_keypoint_lies_in_the_border_or_in_the_padding(border: int) -> None:
+    size = (113, 157)
+    x, y = find(logits_like_real_ones(3), Selection(border_px=border), size=size).keypoints.T
+    assert x.min() >= border
+    assert y.min() >= border
+    assert x.max() <= 156 - border
+    assert y.max() <= 112 - border
+    assert border > 4 or (x.max() > 150 - border and y.max() > 106 - border)
+
+
+def test_padding_does_not_suppress_what_is_inside() -> None:
+    logits = np.full((65, 2, 2), -9.0, np.float32)
+    logits[64] = 0
+    logits[8 * 2 + 2, 1, 1] = 4  # pixel (10, 10), inside
+    logits[8 * 4 + 4, 1, 1] = 8  # pixel (12, 12), better but outside
+    found = find(logits, Selection(border_px=0), size=(12, 12))
+    assert found.keypoints.tolist() == [[10, 10]]
+
+
+def test_a_batch_is_as_its_images_to_the_last_bit() -> None:
+    logits = torch.from_numpy(np.stack([logits_like_real_ones(seed) for seed in range(3)]))
+    described = torch.from_numpy(np.stack([descriptors(seed) for seed in range(3)]))
+    masks = torch.ones((3, 118, 160), dtype=torch.uint8)
+    together = find_keypoints(logits, described, masks, Selection())
+    for i in range(3):
+        alone = find_keypoints(logits[i : i + 1], described[i : i + 1], masks[:1], Selection())
+        assert torch.equal(together[i : i + 1], alone)
+
+
+def test_descriptors_change_linearly_between_the_centres_of_cells() -> None:
+    """Two cells with descriptors at a right angle: their shares tell where the centres are."""
+    table = torch.zeros(1, 2, 1, 2)
+    table[0, 0, 0, 0] = 3  # any length: only the direction counts
+    table[0, 1, 0, 1] = 5
+    x = torch.tensor([0.0, 3.5, 5.5, 7.5, 9.5, 11.5, 15.0])
+    found = sample(table, torch.stack([x, torch.full_like(x, 3.5)], dim=1)[None])[0]
+    share = found[:, 1] / found.sum(dim=1)
+    assert torch.allclose(share, torch.tensor([0, 0, 0.25, 0.5, 0.75, 1, 1]))
+    assert torch.allclose(found.norm(dim=1), torch.ones(7))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_short_floats_from_the_network_are_settled_in_float32(dtype: torch.dtype) -> None:
+    logits = torch.from_numpy(logits_like_real_ones(4)).to(dtype)
+    heat = pixel_scores(logits[None])[0]
+    assert heat.dtype == torch.float32
+    found = find(logits.float().numpy())
+    expected = without_border(greedy(heat.numpy(), 0.015, 4), 160, 120, 4)
+    assert [tuple(map(int, p)) for p in found.keypoints] == expected
+    assert len(expected) > 80
+
+
+def test_logits_that_are_no_numbers_give_no_keypoints() -> None:
+    logits = np.full((65, 2, 2), np.nan, np.float32)
+    assert not len(find(logits).scores)
+
+
+def test_an_image_smaller_than_the_keypoints_asked_for_is_no_matter() -> None:
+    found = find(np.zeros((65, 1, 1), np.float32), Selection(border_px=0), size=(1, 1))
+    assert found.keypoints.tolist() == [[0, 0]]
+    assert found.scores.tolist() == pytest.approx([1 / 65])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_keypoints": 0}, "max_keypoints must be at least 1, not 0"),
+        ({"threshold": 0.0}, "threshold must be at least 0.0001 and less than 1, not 0.0"),
+        ({"threshold": 1.0}, "threshold must be at least 0.0001 and less than 1, not 1.0"),
+        ({"nms_radius_px": -1}, "nms_radius_px must be from 0 to 64, not -1"),
+        ({"border_px": -1}, "border_px must be at least 0, not -1"),
+    ],
+)
+def test_a_selection_without_sense_is_an_error(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        replace(Selection(), **change)
+    assert str(error.value) == message
