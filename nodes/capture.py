@@ -62,7 +62,8 @@ class Capture(Source):
     def open(self, resources: Resources) -> None:
         """Open the source; check that selection, calibration and mask fit it."""
         super().open(resources)
-        self._source.empty = resources.empty
+        if not self.params.grey:
+            self._source.empty = resources.empty
         self._source.open(resources.warn)
         self._check_selection()
         self._open_camera()
@@ -153,7 +154,7 @@ class Capture(Source):
     def _message(self, picture: Picture) -> Frame | Unreadable:
         if picture.image is None:
             return Unreadable(picture.index, picture.stamp_ns, picture.reason)
-        image = to_grey(picture.image) if self.params.grey else picture.image
+        image = to_grey(picture.image, self.resources.empty) if self.params.grey else picture.image
         size = (image.shape[1], image.shape[0])
         self._warn_of_change(size, picture.index)
         mask = (

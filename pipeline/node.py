@@ -108,7 +108,8 @@ class Resources:
     threads: int = 1
     """Number of threads that a library may use inside this node."""
     empty: Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]] = np.empty
-    """Makes a large array for a message, where other processes can read it without a copy."""
+    """Makes a large array for a message, where other processes can read it without a copy; once the
+    message is yielded, nobody may write to it."""
     report: Callable[[str, float], None] = field(default=lambda name, value: None)
     """Shows a named number in the status line, such as `report("inliers", 371)`."""
     warn: Callable[[str], None] = field(default=lambda text: None)

@@ -23,7 +23,7 @@ from pipeline.store import Store
 from pipeline.wire import MAX_HEADER_BYTES, WireError, as_buffer, decode, split
 
 ZERO_COPY_BYTES = 64 * 1024  # below this a copy is cheaper than its book-keeping
-SPARE_SLOTS = 8  # for arrays that a consumer keeps beyond the window of its link
+SPARE_SLOTS = 8  # for what a consumer keeps beyond the window of its link
 
 Parts = list[bytes | memoryview]
 
@@ -37,7 +37,9 @@ class Packer:
     def __init__(self, edges: Iterable[Edge], *, shares_memory: bool) -> None:
         edges = list(edges)
         self._consumers = {edge.name: number for number, edge in enumerate(edges, start=1)}
-        num_slots = 2 * sum(edge.window for edge in edges) + SPARE_SLOTS
+        # Of each stream a consumer may keep the last item, as a matcher does.
+        num_items = sum(edge.window + len(edge.streams) for edge in edges)
+        num_slots = 2 * num_items + SPARE_SLOTS
         self._store = Store(len(edges), num_slots) if shares_memory and edges else None
 
     def pack(self, link: str, item: Item, number: int) -> Parts:

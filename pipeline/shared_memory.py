@@ -7,7 +7,9 @@ process that maps it has ended, however that may be. A consumer opens it as /pro
 
 A byte is 1 while its holder may read the slot. The producer sets it before it sends the `Handle`,
 and the consumer clears it when the last view of the array is gone; each byte has one writer at a
-time. A slot whose bytes are all 0 is free. Holder 0 is the producer itself.
+time. A slot whose bytes are all 0 is free. Holder 0 is the producer itself. That the bytes of the
+array are there before its handle, and are read before its byte is cleared, is left to the sockets
+and to the order in which x86 stores.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class Handle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
     fd: int
     serial: int
     """Number of the arena within its process; descriptors are used again, serials are not."""
+    control: int
+    """Number of bytes before the first slot."""
     flag: int
     """Position of the byte to clear when the array is no longer used."""
     offset: int
@@ -56,10 +60,12 @@ class _Lease:
         self._control = control
         self._flag = flag
         self._data = data  # keeps the mapping
+        self._pid = os.getpid()
         self.__array_interface__ = data.__array_interface__
 
     def __del__(self) -> None:
-        self._control[self._flag] = 0
+        if os.getpid() == self._pid:  # a fork must not give back what its parent reads
+            self._control[self._flag] = 0
 
 
 def _lease(control: np.ndarray, flag: int, data: np.ndarray) -> np.ndarray:
@@ -125,7 +131,9 @@ class Arena:
                     self._content[slot] = weakref.ref(original)
                 self._held[slot, holder] = 1
                 flag = slot * self._num_holders + holder
-                return Handle(os.getpid(), self._fd, self._serial, flag, start, array.nbytes)
+                return Handle(
+                    os.getpid(), self._fd, self._serial, self._data_at, flag, start, array.nbytes
+                )
         return None
 
     def _places(self, array: np.ndarray) -> Iterator[int]:
@@ -174,21 +182,25 @@ class _Mapped:
         try:
             fd = os.open(f"/proc/{handle.pid}/fd/{handle.fd}", os.O_RDWR | os.O_CLOEXEC)
             try:
-                self._map(fd)
+                self._map(fd, handle.control)
             finally:
                 os.close(fd)
         except (OSError, ValueError) as error:
             time.sleep(DEATH_S)
-            raise WireError(f"no shared memory at {handle}: {error}") from error
+            raise WireError(
+                f"the shared memory of process {handle.pid} cannot be read: {error}; "
+                "if it may not be, set carrier: ipc"
+            ) from error
 
-    def _map(self, fd: int) -> None:
+    def _map(self, fd: int, control_bytes: int) -> None:
         if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
             raise ValueError("it might shrink")  # and reading it would kill this process
         self._data = np.frombuffer(mmap.mmap(fd, 0, prot=mmap.PROT_READ), np.uint8)
-        self._control = np.frombuffer(mmap.mmap(fd, 0), np.uint8)
+        self._control = np.frombuffer(mmap.mmap(fd, control_bytes), np.uint8)
 
     def view(self, handle: Handle) -> np.ndarray:
         end = handle.offset + handle.nbytes
-        if not 0 <= handle.flag < handle.offset <= end <= len(self._data):
+        is_inside = len(self._control) <= handle.offset <= end <= len(self._data)
+        if not (is_inside and 0 <= handle.flag < len(self._control)):
             raise WireError(f"{handle} does not lie in {len(self._data)} bytes of shared memory")
         return _lease(self._control, handle.flag, self._data[handle.offset : end])

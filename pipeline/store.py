@@ -69,7 +69,7 @@ class Store:
         """Return an arena with slots of at least this size, or None if the system gives none."""
         self._retired = [arena for arena in self._retired if arena.is_held]
         if self._arena is None or self._arena.slot_bytes < nbytes:
-            slot_bytes = max(mmap.PAGESIZE, 1 << (nbytes - 1).bit_length())
+            slot_bytes = (nbytes * 5 // 4 // mmap.PAGESIZE + 1) * mmap.PAGESIZE  # a little to spare
             num_slots = max(1, min(self._num_slots, MAX_ARENA_BYTES // slot_bytes))
             try:
                 arena = Arena(slot_bytes, num_slots, self._num_holders)

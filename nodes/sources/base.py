@@ -71,7 +71,7 @@ class FrameSource:
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options
         self.empty: Allocate = np.empty
-        """Makes the arrays of the pictures; to be set before `frames`."""
+        """Makes the arrays of colour pictures that are decoded; to be set before `open`."""
 
     @property
     def name(self) -> str:
@@ -123,7 +123,8 @@ def laps(source: FrameSource, selection: Selection, loop: int) -> Iterator[Pictu
         for picture in source.frames(selection):
             if last is not None:
                 period_ns = picture.stamp_ns - last.stamp_ns
-            first, last = first or picture, picture
+            last = replace(picture, image=None)  # the image is its user's alone
+            first = first or last
             yield replace(
                 picture, index=picture.index + index_shift, stamp_ns=picture.stamp_ns + shift_ns
             )

@@ -54,6 +54,7 @@ class Dataset(Recorded):
     def open(self, warn: Callable[[str], None]) -> None:
         """Find the recording and open it."""
         self._recording = self._find()
+        self._recording.empty = self.empty
         self._recording.open(warn)
         self.size = self._recording.size
 

@@ -54,11 +54,12 @@ def read_mask(path: Path) -> Image:
     return image if image.ndim == 2 else np.ascontiguousarray(image.max(axis=2))
 
 
-def to_grey(image: Image) -> Image:
-    """Return the luminance (H, W) of an image."""
-    return (
-        image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    )
+def to_grey(image: Image, empty: Allocate = np.empty) -> Image:
+    """Return the luminance (H, W) of an image, of RGB in a new array."""
+    if image.ndim == 2:
+        return image
+    grey = empty(image.shape[:2], np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY, dst=grey), np.uint8)
 
 
 def to_rgb(image: Image, empty: Allocate = np.empty) -> Image:
@@ -66,8 +67,7 @@ def to_rgb(image: Image, empty: Allocate = np.empty) -> Image:
     if image.ndim == 2:
         return image
     picture = empty((*image.shape[:2], 3), np.uint8)
-    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=picture)
-    return picture
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=picture), np.uint8)
 
 
 def _check_size(name: str, data: bytes) -> None:

@@ -97,6 +97,24 @@ def test_pictures_do_not_share_memory(source: FrameSource) -> None:
     assert not np.shares_memory(first.image, second.image)
 
 
+@pytest.mark.parametrize("name", [name for name in RECORDED if name != "synthetic"])
+def test_pictures_are_decoded_into_the_memory_that_is_asked_for(
+    name: str, options: dict[str, dict[str, Any]]
+) -> None:
+    made = []
+
+    def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        made.append(np.empty(shape, dtype))
+        return made[-1]
+
+    source = SOURCES.create(name, options[name])
+    source.empty = empty
+    source.open(lambda text: None)
+    images = [picture.image for picture in source.frames(Selection())]
+    assert len(images) == NUM_FRAMES
+    assert all(any(np.shares_memory(image, array) for array in made) for image in images)
+
+
 def test_the_truth_has_one_pose_for_each_stamp(source: FrameSource) -> None:
     truth = source.groundtruth()
     if truth is not None:

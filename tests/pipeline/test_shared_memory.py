@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import pytest
 from test_run import CHAIN, run_text
 
 from pipeline import shared_memory
+from pipeline.graph import Edge, Policy
+from pipeline.parcels import Packer
 from pipeline.shared_memory import Handle, Reader
 from pipeline.store import Store
 from pipeline.wire import WireError
@@ -212,8 +215,8 @@ def test_threads_that_make_send_and_drop_arrays_disturb_none() -> None:
         ({"offset": -8}, "does not lie in"),
         ({"flag": -1}, "does not lie in"),
         ({"flag": 2**40}, "does not lie in"),
-        ({"fd": 10**6, "serial": 10**6}, "no shared memory"),
-        ({"pid": -1, "serial": 10**6}, "no shared memory"),
+        ({"fd": 10**6, "serial": 10**6}, "cannot be read"),
+        ({"pid": -1, "serial": 10**6}, "cannot be read"),
     ],
 )
 def test_a_bad_handle_is_refused(
@@ -235,8 +238,8 @@ def test_a_file_that_could_shrink_is_refused(
     os.ftruncate(unsealed, 2**20)
     with (tmp_path / "file").open("w+b") as file:
         for fd in (unsealed, file.fileno()):
-            with pytest.raises(WireError, match="no shared memory"):
-                Reader().view(Handle(os.getpid(), fd, 0, 0, 4096, 10))
+            with pytest.raises(WireError, match="cannot be read"):
+                Reader().view(Handle(os.getpid(), fd, 0, 4096, 0, 4096, 10))
     os.close(unsealed)
 
 
@@ -319,3 +322,42 @@ def test_a_run_whose_producer_or_consumer_is_killed_ends_with_nothing_left(
     gc.collect()
     assert leftovers() <= before
     assert mappings() <= mapped
+
+
+def test_a_fork_that_ends_does_not_give_back_what_its_parent_reads() -> None:
+    store, reader = Store(1, 1), Reader()
+    found = view(reader, store.place(image(1), 1))
+    code = os.fork()
+    if code == 0:
+        del found
+        gc.collect()
+        os._exit(0)
+    os.waitpid(code, 0)
+    assert store.place(image(2), 1) is None
+    assert (found == 1).all()
+
+
+def test_an_array_that_was_copied_in_is_not_kept_alive() -> None:
+    store, reader = Store(1, 2), Reader()
+    array = image()
+    alive = weakref.ref(array)
+    found = view(reader, store.place(array, 1))
+    del array
+    assert alive() is None
+    assert (found == 7).all()
+
+
+def test_a_flag_outside_the_control_bytes_is_refused() -> None:
+    store, reader = Store(1, 2), Reader()
+    good = store.place(image(), 1)
+    assert good is not None
+    for flag in (-1, good.control, good.offset):
+        with pytest.raises(WireError, match="does not lie in"):
+            reader.view(msgspec.structs.replace(good, flag=flag))
+
+
+def test_there_is_room_for_a_full_window_and_for_an_item_kept_of_each_of_many_streams() -> None:
+    edge = Edge("a", "n", "b", "n", Policy.LOSSLESS, 4, tuple(f"s{i}" for i in range(32)))
+    packer = Packer([edge], shares_memory=True)
+    kept = [packer.empty((64, 1024), np.uint8) for _ in range(edge.window + 32)]
+    assert all(array.base is not None for array in kept)

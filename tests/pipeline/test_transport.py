@@ -135,7 +135,10 @@ def kinds(packer: Packer, count: int) -> list[bytes]:
 
 @needs_memory
 def test_messages_without_room_in_shared_memory_carry_their_arrays() -> None:
-    packer, room = Packer([EDGE], shares_memory=True), 2 * EDGE.window + SPARE_SLOTS
+    packer, room = (
+        Packer([EDGE], shares_memory=True),
+        2 * (EDGE.window + len(EDGE.streams)) + SPARE_SLOTS,
+    )
     assert kinds(packer, room + 2) == [b"S"] * room + [b"D"] * 2
     unpacker = Unpacker({"Number": Number}, shares_memory=True)
     kind, *parts = packer.pack(EDGE.name, number(77), 0)
@@ -166,7 +169,7 @@ def test_a_message_that_nobody_keeps_gives_its_room_back() -> None:
         (msgspec.msgpack.encode([None, None]), "0 buffers for 2 arrays"),
         (msgspec.msgpack.encode([]), "0 buffers for 1 arrays"),
         (msgspec.msgpack.encode([None] * 5000), "none were agreed on"),
-        (msgspec.msgpack.encode([Handle(os.getpid(), 0, 0, 0, 0, 0)]), "no shared memory"),
+        (msgspec.msgpack.encode([Handle(os.getpid(), 0, 0, 0, 0, 0, 0)]), "cannot be read"),
     ],
 )
 def test_broken_handles_are_refused_with_the_reason(
