@@ -148,7 +148,8 @@ class Capture(Source):
         raise InputError(
             f"the mask {given or 'beside ' + self._source.name} has "
             f"{_text(self._mask.shape[::-1])} pixels, but the frames have "
-            f"{_text(self._source.size)}: give one of the same size with params.mask"
+            f"{_text(self._source.size)}: remove it, or give one of their size: "
+            f"--set {self.resources.node}.params.mask=FILE"
         )
 
     def _message(self, picture: Picture) -> Frame | Unreadable:

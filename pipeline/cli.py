@@ -37,8 +37,8 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: detector.params.algorithm=sift")
 ]
 Config = Annotated[
-    str,
-    typer.Option("--config", help="A graph: a built-in name (video, panorama, ...) or a YAML file"),
+    str | None,
+    typer.Option("--config", help="The graph for an input [video]: a built-in name or a YAML file"),
 ]
 
 
@@ -60,7 +60,7 @@ def _run(
     target: Annotated[
         str, typer.Argument(help="A video, a folder, a camera index, or a graph (name or .yaml)")
     ],
-    graph_name: Config = "video",
+    graph_name: Config = None,
     sets: Sets = None,
     out: Annotated[Path | None, typer.Option(help="The run folder [runs/TIME-NAME]")] = None,
     camera: Annotated[str | None, typer.Option(help="Calibration file of the camera")] = None,

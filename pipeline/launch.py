@@ -14,6 +14,7 @@ from pipeline.registry import suggest
 
 YAML = (".yaml", ".yml")
 SOURCE_NODE = "capture"  # the node that takes the input in the built-in graphs
+DEFAULT = "video"
 
 
 class Recognised(Protocol):
@@ -41,7 +42,7 @@ def load(name: str, sets: Sequence[str] = (), placement: str | None = None) -> G
 
 def graph_for(
     target: str,
-    graph_name: str,
+    graph_name: str | None,
     sets: Sequence[str],
     camera: str | None,
     placement: str | None,
@@ -49,12 +50,19 @@ def graph_for(
 ) -> Graph:
     """Return the graph that runs `target`: the graph itself, or `graph_name` with the input put in.
 
+    graph_name: None for the graph `video`.
+
     Raises:
         ConfigError, InputError: the target is neither, or is broken.
     """
     if Path(target).suffix in YAML or (target in _builtins() and not Path(target).exists()):
+        if graph_name is not None:
+            raise ConfigError(
+                f"{target} is a graph itself: --config {graph_name} has no use for it"
+            )
         overrides = [f"{SOURCE_NODE}.params.camera={camera}"] if camera else []
         return load(target, [*overrides, *sets], placement)
+    graph_name = graph_name or DEFAULT
     recognised = recognise(target, camera)
     say(f"{target}: {recognised.kind}")
     if SOURCE_NODE not in load(graph_name).nodes:

@@ -74,7 +74,7 @@ class NodeStats(msgspec.Struct):
     gauges: dict[str, float] = {}
     warnings: list[str] = []
     cpu_s: float = 0.0
-    """CPU time that frames have taken in the node's own code, without that of libraries' threads."""
+    """CPU time that frames have taken in the node's own code, not in threads of libraries."""
     busy_s: float = 0.0
     busy_with: str = ""
 

@@ -218,6 +218,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "images", "--camera", "bad.yaml"], 3, "{inputs}/bad.yaml: fy must be a positive number, not 'wide'"),
         (["run", "images", "--camera", "none.yaml"], 3, "no such calibration file: none.yaml"),
         (["run", "images", "--out", "file/out"], 2, "cannot write the run folder file/out: Not a directory"),
+        (["run", "two_streams", "--config", "pairs"], 2, "two_streams is a graph itself: --config pairs has no use for it"),
         (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["run", "images", "--placement", "threds"], 2, "--placement threds: unknown placement. Did you mean 'threads'? Allowed: threads, processes"),
         (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, aliked, xfeat"),

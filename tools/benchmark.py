@@ -98,9 +98,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     data = Path(os.environ.get("POSESTREAM_DATA", ROOT.parent / "shared" / "data"))
     parser = argparse.ArgumentParser(description="posestream beside its peers and its ceilings.")
-    parser.add_argument("suites", nargs="+", choices=[*SUITES, REPORT], metavar="SUITE|report")
-    parser.add_argument("--data", type=Path, default=data, help="folder of the recordings")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument(
+        "suites",
+        nargs="+",
+        choices=[*SUITES, REPORT],
+        metavar="SUITE",
+        help=f"{', '.join(SUITES)}; or {REPORT}",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=data, help="folder of the recordings [POSESTREAM_DATA]"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where networks run [auto: a GPU where there is one]",
+    )
     parser.add_argument("--repeats", type=int, default=None, help="5; with --quick 1")
     parser.add_argument("--quick", action="store_true", help="only show that everything works")
     parser.add_argument("--frames", type=int, default=None, help="length of the suite memory")

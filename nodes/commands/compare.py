@@ -126,6 +126,8 @@ def plot_runs(
 
     if plot.suffix.lower() != ".png":
         raise ConfigError(f"--plot writes a PNG: {plot} should end in .png")
+    if not plot.parent.is_dir():
+        raise ConfigError(f"--plot {plot}: there is no folder {plot.parent}")
     drawings = overlays(runs, groundtruth)
     if not drawings:
         raise ConfigError("no trajectory to draw: the runs had no odometry, or placed no frame")

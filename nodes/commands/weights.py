@@ -24,6 +24,7 @@ from nodes.networks.weights import (
     known,
     locate,
     sha256,
+    vain_folder,
 )
 from pipeline.errors import ConfigError, InputError
 
@@ -71,6 +72,8 @@ def weights(
 def show(as_json: bool) -> None:
     """Print a table of all known weights, or the same as JSON."""
     rows = [_row(entry) for entry in MANIFEST.values()]
+    if vain := vain_folder():
+        typer.echo(f"warning: {vain}", err=True)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -112,8 +115,13 @@ def fetch(entry: Weights, folder: Path, *, accept_licence: bool = False) -> Path
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    try:
         _download(entry, target)
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         reason = getattr(error, "reason", None) or error
         raise InputError(
             f"cannot fetch weights {entry.name!r} from {entry.url}: {reason}; they may be copied "
@@ -146,7 +154,11 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        _check_scheme(newurl)
+        try:
+            _check_scheme(newurl)
+        except ValueError:
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -1,7 +1,7 @@
 """ALIKED: keypoints by a light network with deformable descriptors (Zhao et al., IEEE TIM 2023)."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,17 +29,17 @@ class Aliked(FindsKeypoints):
 
         max_keypoints: Annotated[int, "number of best keypoints to keep"] = 1000
         threshold: Annotated[float, "least score of a keypoint; more drops more"] = 0.2
-        model: Annotated[str, "aliked-t16 (tiny) or aliked-n16 (normal)"] = "aliked-t16"
+        model: Annotated[Literal["aliked-t16", "aliked-n16"], "tiny or normal"] = "aliked-t16"
         weights: Annotated[str, "name or file of the weights; empty: those of the model"] = ""
-        device: Annotated[str, "cpu, cuda, or auto: cuda where there is one"] = "auto"
+        device: Annotated[
+            Literal["auto", "cpu", "cuda"], "where to run; auto takes a GPU if there is one"
+        ] = "auto"
 
         def __post_init__(self) -> None:
             if self.max_keypoints < 1:
                 raise ValueError(f"max_keypoints must be at least 1, not {self.max_keypoints}")
             if not 0 < self.threshold < 1:
                 raise ValueError(f"threshold must be between 0 and 1, not {self.threshold}")
-            if self.model not in LENGTHS:
-                raise ValueError(f"model must be one of {', '.join(LENGTHS)}, not {self.model}")
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or self.Options()

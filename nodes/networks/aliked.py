@@ -61,11 +61,16 @@ def _load(network: ALIKED, model: str, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing, unexpected = network.load_state_dict(state, strict=False)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} does not hold the weights of {model}: {reason}") from error
+    except (
+        OSError, EOFError, RuntimeError, TypeError, ValueError, KeyError, AttributeError,
+        pickle.UnpicklingError,
+    ) as error:  # fmt: skip
+        raise InputError(
+            f"{path} does not hold the weights of {model}: it is of another network, no .pth file, "
+            "or cut off"
+        ) from error
     wrong = sorted(set(missing) - _NOT_LEARNED) + sorted(unexpected)
     if wrong:
         raise InputError(
-            f"{path} does not hold the weights of {model}: check {', '.join(wrong[:3])}"
+            f"{path} does not hold the weights of {model}: {wrong[0]} is missing or too much"
         )

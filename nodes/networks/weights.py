@@ -90,17 +90,21 @@ def locate(name_or_path: str) -> Path:
     """
     if name_or_path not in MANIFEST and Path(name_or_path).is_file():
         return Path(name_or_path)
+    if Path(name_or_path).is_dir():
+        raise ConfigError(f"weights {name_or_path!r} are a folder: name the file")
     weights = known(name_or_path)
     path = find(weights)
     if path is None:
+        vain = vain_folder()
         raise MissingDependencyError(
             f"weights {weights.name!r} are not here: {fetch_command(weights)}, or let "
-            f"{FOLDER_VARIABLE} name a folder that holds {weights.files[0]}"
+            f"{FOLDER_VARIABLE} name a folder that holds {weights.files[0]}{vain and f' ({vain})'}"
         )
     if sha256(path) != weights.sha256:
         raise MissingDependencyError(
             f"weights {weights.name!r}: {path} is not the published file, its SHA-256 is "
-            f"{sha256(path)}, not {weights.sha256}: delete it, then {fetch_command(weights)}"
+            f"{sha256(path)}, not {weights.sha256}: give it by its path if you trust it, or delete "
+            f"it and {fetch_command(weights)}"
         )
     return path
 
@@ -148,6 +152,13 @@ def sha256(path: Path) -> str:
 def _sha256(path: Path, num_bytes: int, changed_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def vain_folder() -> str:
+    """Return what to say of POSESTREAM_WEIGHTS where it names no folder; else nothing."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    is_vain = given and not Path(given).is_dir()
+    return f"{FOLDER_VARIABLE} names {given}, which is no folder" if is_vain else ""
 
 
 def _folders() -> Iterator[Path]:

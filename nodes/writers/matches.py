@@ -5,31 +5,28 @@ original images. Entries are added as they come, and equal content gives equal b
 """
 
 import io
-import zipfile
 
 import numpy as np
 
 from nodes.writers import MatchedPoints, StreamFiles, Writer
-
-FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP file can hold
+from nodes.writers.stored_zip import StoredZip
 
 
 class MatchArchive(Writer[MatchedPoints]):
     """Writes `matches.npz`, which can be read once it is closed."""
 
     port = "matches"
-    _archive: zipfile.ZipFile
+    _archive: StoredZip
 
     def open(self, files: StreamFiles) -> None:
         """Begin the archive."""
-        self._archive = zipfile.ZipFile(files.path("matches", ".npz"), "w")
+        self._archive = StoredZip(files.path("matches", ".npz"))
 
     def write(self, record: MatchedPoints) -> None:
         """Add the points of a pair."""
-        entry = zipfile.ZipInfo(f"{record.seq_prev}-{record.seq_cur}.npy", FIXED_DATE)
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(record.points, np.float32), allow_pickle=False)
-        self._archive.writestr(entry, buffer.getvalue())
+        self._archive.add(f"{record.seq_prev}-{record.seq_cur}.npy", buffer.getvalue())
 
     def close(self) -> None:
         """Write the table of contents."""

@@ -163,7 +163,7 @@ def test_a_mask_of_another_size_is_refused(shots: Path) -> None:
     cv2.imwrite(str(shots / "mask.png"), np.zeros((10, 20), np.uint8))
     assert error_of(lambda: opened(shots)) == (
         f"the mask beside {shots} has 20x10 pixels, but the frames have 64x48: "
-        "give one of the same size with params.mask"
+        "remove it, or give one of their size: --set left.params.mask=FILE"
     )
 
 

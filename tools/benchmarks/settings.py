@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.measure import NotMeasuredError
+from nodes.networks.weights import MANIFEST, find
 from nodes.sources.base import Selection
 from nodes.sources.files import list_images
 from nodes.sources.synthetic import Synthetic
@@ -59,12 +60,13 @@ class Settings:
         return f"frames of {RECORDING}" if has_recording else "frames of the synthetic scene"
 
     def weights(self, name: str) -> Path:
-        """Return a file of pretrained weights, which lie beside the recordings.
+        """Return a file of pretrained weights: where posestream finds it, or beside the recordings.
 
         Raises:
             NotMeasuredError: it is not there.
         """
-        path = self.data.parent / "weights" / name
+        known = (find(entry) for entry in MANIFEST.values() if Path(name).name in entry.files)
+        path = next((path for path in known if path), self.data.parent / "weights" / name)
         if not path.is_file():
             raise NotMeasuredError(f"needs the weights {name}")
         return path

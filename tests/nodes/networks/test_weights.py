@@ -28,6 +28,7 @@ TOY = Weights(
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty cache, an empty folder of the user's, and a manifest of one entry."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "own").mkdir()
     monkeypatch.setenv("POSESTREAM_WEIGHTS", str(tmp_path / "own"))
     monkeypatch.setattr(weights, "MANIFEST", {"toy": TOY})
 
@@ -86,7 +87,7 @@ def test_a_file_that_is_not_the_published_one_is_refused_in_one_line(tmp_path: P
     with pytest.raises(MissingDependencyError) as error:
         locate("toy")
     assert str(error.value) == (
-        f"weights 'toy': {path} is not the published file, its SHA-256 is {other}, not {TOY.sha256}: delete it, then posestream weights fetch toy"
+        f"weights 'toy': {path} is not the published file, its SHA-256 is {other}, not {TOY.sha256}: give it by its path if you trust it, or delete it and posestream weights fetch toy"
     )
     put(path)  # a file that changed is read again
     assert locate("toy") == path
@@ -130,3 +131,20 @@ def test_the_published_files_are_found_and_have_their_sizes(
         pytest.skip(f"needs weights in {folder}")
     for name in found:
         assert locate(name).stat().st_size == MANIFEST[name].num_bytes
+
+
+def test_a_folder_is_no_file_of_weights(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        locate(str(tmp_path))
+    assert str(error.value) == f"weights {str(tmp_path)!r} are a folder: name the file"
+
+
+def test_a_folder_variable_that_names_no_folder_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSESTREAM_WEIGHTS", str(tmp_path / "none"))
+    with pytest.raises(MissingDependencyError) as error:
+        locate("toy")
+    assert str(error.value).endswith(
+        f"toy.pth (POSESTREAM_WEIGHTS names {tmp_path / 'none'}, which is no folder)"
+    )
