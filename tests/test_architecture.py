@@ -34,6 +34,7 @@ RULES: list[tuple[str, set[str], set[str]]] = [
     ("nodes/sources/calibration.py", PLUGIN | {".", "yaml"}, set()),
     ("nodes/networks/aliked.py", NETWORKS | {"kornia"}, ENGINE_ONLY),
     ("nodes/networks/xfeat.py", NETWORKS | {"onnxruntime"}, ENGINE_ONLY),
+    ("nodes/networks/extractor.py", NETWORKS, ENGINE_ONLY - {"threading"}),
     ("nodes/networks/*.py", NETWORKS, ENGINE_ONLY),
     *((f"nodes/{f}/*.py", PLUGIN | {"."}, set()) for f in PLUGIN_FOLDERS),
     ("nodes/vision/robust/*.py", VISION | {"poselib"}, ENGINE_ONLY),

@@ -50,8 +50,8 @@ class SuperPoint(FindsKeypoints):
 
         def __post_init__(self) -> None:
             self.selection()
-            if self.batch_size < 1:
-                raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+            if not 1 <= self.batch_size <= 256:
+                raise ValueError(f"batch_size must be from 1 to 256, not {self.batch_size}")
 
         def selection(self) -> Selection:
             """Return what is asked of a keypoint.

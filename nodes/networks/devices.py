@@ -1,20 +1,42 @@
-"""Which device a network runs on."""
+"""Which device a network runs on, and in which precision."""
 
 import torch
 
 from pipeline.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def find_device(name: str) -> torch.device:
     """Return the device of a name: cpu, cuda, or auto, which is cuda where there is one.
 
+    Of several GPUs it is the one that is current now: a bare "cuda" would be another one in a
+    thread that has chosen another.
+
     Raises:
-        ConfigError: the device is not here.
+        ConfigError: the device is not here, or not known.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
+    if name not in DEVICES:
+        raise ConfigError(f"device {name!r} is not known; use one of: {', '.join(DEVICES)}")
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
         raise ConfigError("device cuda: PyTorch finds no CUDA GPU here; use device: cpu or auto")
-    return torch.device(name)
+    if name == "cpu" or not has_gpu:
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def find_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type of a precision; auto is float32 on a CPU and float16 on a GPU.
+
+    float16 has three bits more than bfloat16, but its largest number is 65,504: whoever runs a
+    network in it has to look for overflow.
+    """
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return PRECISIONS[precision]

@@ -1,34 +1,37 @@
 """How SuperPoint runs: image by image on a CPU, in batches on a GPU.
 
-Each call takes a slot: buffers of one shape, and on a GPU a stream and a CUDA graph of their own.
-Several threads may call at once; while one copies, another computes. On a GPU the images go up as
+Several threads may call at once; while one copies, another computes. Each takes a lane, on a GPU a
+stream, and there the slot of its shape: buffers and a CUDA graph. On a GPU the images go up as
 bytes from pinned memory, everything else happens there, and one packed result comes down.
 
 Letters in shapes: B batch, H W image.
 """
 
-from collections import deque
+import os
+import threading
+import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from queue import LifoQueue
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from nodes.networks.devices import find_device
+from nodes.networks.devices import find_device, find_dtype
 from nodes.networks.keypoint_head import Found, Selection, find_keypoints, unpack
 from nodes.networks.superpoint import CELL, SuperPoint
+from pipeline.errors import InputError
 
 Image = npt.NDArray[np.uint8]
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-MAX_IDLE = 8
-"""Slots that wait for the next call; photographs of many sizes would else fill the memory."""
+GPU_LANES = 3
+"""One is filled, one computes, one is read; a fourth thread waits, and memory stays bounded."""
+MAX_SLOTS = 4
+"""Of a lane; photographs of many sizes would else fill the memory."""
+_RECORDING = threading.Lock()
+"""Whoever holds it records a CUDA graph; PyTorch records one at a time in a process."""
 
 
 class Extractor:
@@ -57,10 +60,11 @@ class Extractor:
         for parameter in self._network.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
-        self._idle: deque[_Slot] = deque()
         self.descriptor_length = network.widths.descriptor
-        self.right_to_record = deque(["right"])
-        """Whoever holds it may record a CUDA graph; PyTorch records one at a time."""
+        self._lanes: LifoQueue[_Lane] = LifoQueue()  # the last one used has what is needed again
+        is_cuda = self.device.type == "cuda"
+        for _ in range(GPU_LANES if is_cuda else max(2, os.cpu_count() or 1)):
+            self._lanes.put(_Lane(self.device))
 
     def extract(self, image: Image, mask: Image | None = None) -> Found:
         """Return the keypoints of a grey image (H, W), best first; none where the mask is 0."""
@@ -86,9 +90,9 @@ class Extractor:
             same = [i for i, image in enumerate(images) if image.shape == shape]
             for start in range(0, len(same), batch_size):
                 rows = same[start : start + batch_size]
-                slot = self._take((batch_size, *shape))
-                results = slot.run([images[i] for i in rows], [masks[i] for i in rows])
-                self._give(slot)
+                results = self._run(
+                    (batch_size, *shape), [images[i] for i in rows], [masks[i] for i in rows]
+                )
                 found.update(zip(rows, results, strict=True))
         return [found[i] for i in range(len(images))]
 
@@ -101,112 +105,139 @@ class Extractor:
         logits, descriptors = self._network(values)
         return find_keypoints(logits, descriptors, masks, self.selection)
 
-    def _take(self, shape: tuple[int, ...]) -> "_Slot":
-        """Return an idle slot of the shape (B, H, W), or a new one."""
-        for _ in range(len(self._idle)):
-            try:
-                slot = self._idle.popleft()
-            except IndexError:  # other threads were faster
-                break
-            if slot.shape == shape:
-                return slot
-            self._idle.append(slot)
-        return _Slot(self, shape)
+    def _run(
+        self, shape: tuple[int, ...], images: Sequence[Image], masks: Sequence[Image | None]
+    ) -> list[Found]:
+        """Return the keypoints of at most B images, in a lane's slot of the shape (B, H, W).
 
-    def _give(self, slot: "_Slot") -> None:
-        self._idle.append(slot)
-        if len(self._idle) > MAX_IDLE:
-            try:
-                self._idle.popleft()
-            except IndexError:  # other threads were faster
-                return
+        Raises:
+            InputError: the network gives numbers that are not finite.
+        """
+        if 0 in shape:
+            return [unpack(np.empty(0, np.float32), self.descriptor_length)] * len(images)
+        lane = self._lanes.get()
+        try:
+            slot = lane.slots.pop(shape, None) or _Slot(self, lane, shape)
+            found = slot.run(images, masks)
+            lane.slots[shape] = slot  # at the end; after an exception it would not be taken again
+            if len(lane.slots) > MAX_SLOTS:
+                del lane.slots[next(iter(lane.slots))]
+        finally:
+            self._lanes.put(lane)
+        if not all(np.isfinite(one.scores.sum() + one.descriptors.sum()) for one in found):
+            precision = str(self.dtype).removeprefix("torch.")
+            cure = ": set precision: bfloat16 or float32" if precision == "float16" else ""
+            raise InputError(f"the weights of the network overflow in {precision}{cure}")
+        return found
 
 
-def find_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type of a precision; auto is float32 on a CPU and float16 on a GPU.
+class _Lane:
+    """The slots, by shape, that take turns on one stream; a thread has the lane to itself."""
 
-    float16 has three bits more than bfloat16, and no value in these networks comes near its limit.
-    """
-    if precision == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    return PRECISIONS[precision]
+    def __init__(self, device: torch.device) -> None:
+        self.slots: dict[tuple[int, ...], _Slot] = {}
+        self.stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+
+    def as_current(self) -> AbstractContextManager[object]:
+        """Return a context in which PyTorch computes and allocates on the stream."""
+        return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
+
+    def wait(self) -> None:
+        """Return when all that was asked of the stream is done."""
+        if self.stream is not None:
+            self._done.record(self.stream)
+            self._done.synchronize()
+
+    def memory_pool(self) -> object:
+        """Return the memory of the lane's graphs, None before the first.
+
+        They may share it: they never run at once, and what one gave is read before the next runs.
+        """
+        graphs = (slot.graph for slot in self.slots.values())
+        return next((graph.pool() for graph in graphs if graph is not None), None)
 
 
 class _Slot:
     """Buffers for batches of one shape (B, H, W): filled, computed, read, then free again."""
 
-    def __init__(self, extractor: Extractor, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-        self._extractor = extractor
-        self._is_cuda = extractor.device.type == "cuda"
+    def __init__(self, extractor: Extractor, lane: _Lane, shape: tuple[int, ...]) -> None:
+        self._extractor, self._lane = extractor, lane
+        self._is_cuda = lane.stream is not None
         self._host_images = torch.zeros(shape, dtype=torch.uint8, pin_memory=self._is_cuda)
         self._host_masks = torch.ones(shape, dtype=torch.uint8, pin_memory=self._is_cuda)
-        self._images = self._host_images.to(extractor.device, copy=True)
-        self._masks = self._host_masks.to(extractor.device, copy=True)
+        with lane.as_current():
+            self._images = self._host_images.to(extractor.device, copy=True)
+            self._masks = self._host_masks.to(extractor.device, copy=True)
         self._has_masks = False
         self._host_packed: torch.Tensor | None = None
-        self._is_warm = False
-        self._graph: torch.cuda.CUDAGraph | None = None
-        if self._is_cuda:
-            self._stream = torch.cuda.Stream(extractor.device)  # type: ignore[no-untyped-call]
-            self._stream.wait_stream(torch.cuda.current_stream(extractor.device))
-            self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._is_warm, self._may_record = False, self._is_cuda
+        self.graph: torch.cuda.CUDAGraph | None = None
 
     def run(self, images: Sequence[Image], masks: Sequence[Image | None]) -> list[Found]:
         """Return the keypoints of at most B images."""
         had_masks, self._has_masks = self._has_masks, any(mask is not None for mask in masks)
-        self._fill(images, masks, has_masks=had_masks or self._has_masks)
-        with torch.cuda.stream(self._stream) if self._is_cuda else nullcontext():
+        masks_change = had_masks or self._has_masks
+        self._fill(images, masks if masks_change else [])
+        with self._lane.as_current():
             self._images.copy_(self._host_images, non_blocking=True)
-            if had_masks or self._has_masks:
+            if masks_change:
                 self._masks.copy_(self._host_masks, non_blocking=True)
             packed = self._compute()
             if self._host_packed is None:
                 self._host_packed = torch.empty(packed.shape, pin_memory=self._is_cuda)
             self._host_packed.copy_(packed, non_blocking=True)
-            if self._is_cuda:
-                self._done.record()
-                self._done.synchronize()
+        self._lane.wait()
         length = self._extractor.descriptor_length
         return [unpack(row, length) for row in self._host_packed.numpy()[: len(images)]]
 
-    def _fill(
-        self, images: Sequence[Image], masks: Sequence[Image | None], *, has_masks: bool
-    ) -> None:
-        """Write the images and masks into the buffers of the host; the rest becomes black."""
+    def _fill(self, images: Sequence[Image], masks: Sequence[Image | None]) -> None:
+        """Write the images and masks into the buffers of the host; the rest is black and free."""
         host_images, host_masks = self._host_images.numpy(), self._host_masks.numpy()
         host_images[len(images) :] = 0
         for row, image in zip(host_images, images, strict=False):
             row[:] = image
-        if has_masks:
-            for row, mask in zip(host_masks, masks, strict=False):
-                row[:] = 1 if mask is None else mask
+        if masks:
+            host_masks[len(masks) :] = 1
+        for row, mask in zip(host_masks, masks, strict=False):
+            row[:] = 1 if mask is None else mask
 
     def _compute(self) -> torch.Tensor:
         """Return the packed keypoints of the images and masks in the device's buffers.
 
-        The first batch warms up. The second is recorded as a graph, if nobody else is recording, so
-        that a folder of pictures of many sizes does not pay for graphs that it never uses again.
+        The second batch is recorded as a graph, so that a folder of pictures of many sizes does not
+        pay for graphs that it never uses again. Handles and plans of libraries belong to a thread
+        and a stream: the run before the recording, on both, is what makes them.
         """
-        if self._is_cuda and self._is_warm and self._graph is None:
-            self._record()
-        if self._graph is not None:
-            self._graph.replay()
+        if self.graph is not None:
+            self.graph.replay()
             return self._recorded
+        packed = self._extractor.compute(self._images, self._masks)
+        if self._is_warm and self._may_record and _RECORDING.acquire(blocking=False):
+            try:
+                self._record()
+            finally:
+                _RECORDING.release()
         self._is_warm = True
-        return self._extractor.compute(self._images, self._masks)
+        return packed
 
     def _record(self) -> None:
-        """Record the computation as a CUDA graph, unless another slot is being recorded."""
+        """Record the computation as a CUDA graph; where that fails, go on without, for good."""
+        graph, pool = torch.cuda.CUDAGraph(), self._lane.memory_pool()
         try:
-            right = self._extractor.right_to_record.pop()
-        except IndexError:
-            return
-        try:
-            graph = torch.cuda.CUDAGraph()
             # Other threads go on with their own streams meanwhile.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(
+                graph,
+                pool=pool,  # type: ignore[arg-type]
+                stream=self._lane.stream,
+                capture_error_mode="thread_local",
+            ):
                 self._recorded = self._extractor.compute(self._images, self._masks)
-            self._graph = graph
-        finally:
-            self._extractor.right_to_record.append(right)
+        except RuntimeError as error:
+            self._may_record = False
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"runs without a CUDA graph: {reason}", RuntimeWarning, stacklevel=2)
+        else:
+            self.graph = graph

@@ -29,6 +29,8 @@ ROUNDS = 6
 after so many links is dropped. Real images were seen to need 4, and 5 at a threshold of 0.001."""
 MIN_THRESHOLD = 1e-4
 """With it keys of images up to 80 million pixels are exact in float64."""
+MAX_RADIUS_PX = 16
+"""A CPU looks at the windows of all candidates at once."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Selection:
             raise ValueError(
                 f"threshold must be at least {MIN_THRESHOLD} and less than 1, not {self.threshold}"
             )
-        if not 0 <= self.nms_radius_px <= 64:
-            raise ValueError(f"nms_radius_px must be from 0 to 64, not {self.nms_radius_px}")
+        if not 0 <= self.nms_radius_px <= MAX_RADIUS_PX:
+            limit = f"from 0 to {MAX_RADIUS_PX}"
+            raise ValueError(f"nms_radius_px must be {limit}, not {self.nms_radius_px}")
         if self.border_px < 0:
             raise ValueError(f"border_px must be at least 0, not {self.border_px}")
 
@@ -72,7 +75,8 @@ def find_keypoints(
 
     logits: (B, 65, h, w). descriptors: (B, D, h, w). masks: (B, H', W') uint8, of the images'
     sizes before they were padded at the right and at the bottom; no keypoint lies where it is 0.
-    Returns (B, K * (D + 3)) float32.
+    Returns (B, K * (D + 3)) float32. Where a logit is not finite, all scores of its image are NaN:
+    an overflow in the network must not look like an image without keypoints.
     """
     height, width = masks.shape[1:]
     heat = pixel_scores(logits)
@@ -81,6 +85,7 @@ def find_keypoints(
     keys = keys.masked_fill(~_allowed(masks, heat, selection.border_px), 0)
     best = _best(keys, selection)
     points, scores = _decode(best, heat.shape, selection.threshold)
+    scores += 0 * heat.sum(dim=(1, 2)).unsqueeze(1)
     found = sample(descriptors, points)
     return torch.cat([found.flatten(1), points.flatten(1), scores], dim=1)
 

@@ -15,6 +15,9 @@ from nodes.networks.devices import find_device
 
 Descriptors = npt.NDArray[np.float32]
 PAD = 128  # lengths are rounded up to a multiple of it, so that few shapes occur
+FAR = torch.finfo(torch.float32).max / 4
+"""Squared distance, at least, of a descriptor that is not finite to any; two of them make no more
+than a finite number."""
 
 
 class Nearest(NamedTuple):
@@ -52,17 +55,18 @@ class NeighbourFinder:
     @torch.inference_mode()
     def find_together(self, pairs: Sequence[tuple[Descriptors, Descriptors]]) -> list[Nearest]:
         """Do what `find` does, with all pairs in one table."""
-        lengths0, lengths1 = ([len(pair[side]) for pair in pairs] for side in (0, 1))
+        lengths = torch.tensor([[len(one) for one in pair] for pair in pairs])
+        if self.device.type == "cuda":
+            lengths = lengths.pin_memory().to(self.device, non_blocking=True)
         found = find_nearest(
             self._upload([pair[0] for pair in pairs]),
             self._upload([pair[1] for pair in pairs]),
-            torch.tensor(lengths0, device=self.device),
-            torch.tensor(lengths1, device=self.device),
+            lengths[:, 0],
+            lengths[:, 1],
         )
-        nearest, squared, second, back = (array.cpu().numpy() for array in found)
         return [
-            Nearest(nearest[b, :n0], squared[b, :n0], second[b, :n0], back[b, :n1])
-            for b, (n0, n1) in enumerate(zip(lengths0, lengths1, strict=True))
+            _unpack(row, found[0].shape[1], *map(len, pair))
+            for row, pair in zip(_pack(found).cpu().numpy(), pairs, strict=True)
         ]
 
     def _upload(self, sets: Sequence[Descriptors]) -> torch.Tensor:
@@ -76,6 +80,24 @@ class NeighbourFinder:
         return padded.to(self.device, non_blocking=True)
 
 
+def _pack(found: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the four results side by side as int32 (B, 3 N0 + N1), for one way down."""
+    nearest, squared, second, back = found
+    floats = (squared.view(torch.int32), second.view(torch.int32))
+    return torch.cat([nearest.int(), *floats, back.int()], dim=1)
+
+
+def _unpack(row: npt.NDArray[np.int32], padded0: int, n0: int, n1: int) -> Nearest:
+    """Return what `_pack` packed for one pair, without the padding."""
+    nearest, squared, second, back = np.split(row, [padded0, 2 * padded0, 3 * padded0])
+    return Nearest(
+        nearest[:n0].astype(np.int64),
+        squared[:n0].view(np.float32),
+        second[:n0].view(np.float32),
+        back[:n1].astype(np.int64),
+    )
+
+
 def find_nearest(
     descriptors0: torch.Tensor,
     descriptors1: torch.Tensor,
@@ -86,11 +108,10 @@ def find_nearest(
 
     lengths0, lengths1: (B,) int64, how many rows of each set are real. Of equal distances the
     lowest index wins. Rows that are padding hold no meaning. A descriptor that is not finite is
-    far from all.
+    `FAR` from all.
     """
-    far = torch.finfo(torch.float32).max / 4
-    descriptors0, norms0 = _with_norms(descriptors0, far)
-    descriptors1, norms1 = _with_norms(descriptors1, far)
+    descriptors0, norms0 = _with_norms(descriptors0)
+    descriptors1, norms1 = _with_norms(descriptors1)
     table = torch.baddbmm(
         norms0.unsqueeze(2) + norms1.unsqueeze(1), descriptors0, descriptors1.mT, alpha=-2
     ).clamp_(min=0)
@@ -105,12 +126,12 @@ def find_nearest(
     return nearest.squeeze(2), squared, second, back
 
 
-def _with_norms(descriptors: torch.Tensor, far: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _with_norms(descriptors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     norms = descriptors.square().sum(dim=2)
     is_bad = ~torch.isfinite(norms)
     return (
         descriptors.masked_fill(is_bad.unsqueeze(2), 0.0),
-        norms.masked_fill(is_bad, far),
+        norms.masked_fill(is_bad, FAR),
     )
 
 

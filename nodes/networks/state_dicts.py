@@ -104,7 +104,7 @@ def _read(path: Path) -> State:
     if isinstance(loaded, dict):
         loaded = loaded.get("state_dict", loaded)  # as trainers wrap it
     if not isinstance(loaded, dict) or not all(
-        isinstance(v, torch.Tensor) for v in loaded.values()
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in loaded.items()
     ):
         raise InputError(f"{path}: not the weights of a SuperPoint network: it holds no tensors")
     return loaded

@@ -1,6 +1,6 @@
 """KLT: corners followed by pyramidal Lucas-Kanade, and compared with how they first looked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import cv2
@@ -25,19 +25,25 @@ Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 NEAR_LEVELS = 2
+ENOUGH = 0.9  # of the points that there were after corners were last looked for
+MAX_AGE = 3  # images; what comes into view is not told by what is lost
 CLAHE_CONTRAST = 3.0
 CLAHE_TILES = (8, 8)
 
 
 @dataclass(frozen=True, eq=False)
 class _Memory:
-    """Of the N points of an image: the flow (N, 2) that took them there, and the patches of the
-    first K, which were followed; the others are new, and `grey` (H, W) is their first look.
+    """Of the N points of an image: the flow (N, 2) that took them there, and for the first K, which
+    were followed, the `rows` (K,) of their patches; the others are new, and `grey` (H, W) is their
+    first look. Corners were last looked for `age` images ago, and made it `num_full` points.
     """
 
     grey: Image
     flow: Float32
     patches: Patches
+    rows: Int
+    num_full: int = 0
+    age: int = MAX_AGE
 
 
 class Klt:
@@ -50,7 +56,7 @@ class Klt:
         max_points: Annotated[int, "number of points to hold at most"] = 1000
         cell_px: Annotated[
             int, "side of the cells that get a corner each, pixels; more where max_points says so"
-        ] = 16
+        ] = 20
         min_quality: Annotated[
             float, "least slope of a new corner in its flattest direction, grey levels a pixel"
         ] = 2.0
@@ -97,8 +103,9 @@ class Klt:
         """Find corners in an image (H, W[, 3]) inside the mask."""
         grey = self._grey(image)
         none = np.empty((0, 2), np.float32)
-        held = Refound(none, cut_patches(grey, none, self.options.patch_px), none[:, 0])
-        return self._topped_up(grey, mask, held, none, np.empty(0, np.int64))
+        rows = np.empty(0, np.int64)
+        memory = _Memory(grey, none, cut_patches(grey, none, self.options.patch_px), rows)
+        return self._topped_up(mask, Tracked(none, rows, none[:, 0], None), memory)
 
     def follow(self, prev: Tracked, image: Image, mask: Image | None = None) -> Tracked:
         """Follow the points of the image before, and find corners where there are none.
@@ -117,16 +124,17 @@ class Klt:
         held = Refound(found.points[rows], self._patches(prev, memory, rows), -found.errors[rows])
         held, is_same = self._compared(grey, held)
         kept = self._kept(held.points, is_same, grey.shape, mask)
-        held = Refound(held.points[kept], held.patches.take(kept), held.similarity[kept])
-        rows = rows[kept]
-        return self._topped_up(grey, mask, held, held.points - prev.keypoints[rows], rows)
+        points, origins = held.points[kept], rows[kept]
+        flow = points - prev.keypoints[origins]
+        now = _Memory(grey, flow, held.patches, kept, memory.num_full, memory.age + 1)
+        return self._topped_up(mask, Tracked(points, origins, held.similarity[kept], None), now)
 
     def _patches(self, prev: Tracked, memory: _Memory, rows: Int) -> Patches:
         """Return the patches of the points at `rows`; most new corners are lost before this."""
-        num_old = len(memory.patches.looks)
+        num_old = len(memory.rows)
         old, new = rows[rows < num_old], rows[rows >= num_old]
         cut = cut_patches(memory.grey, prev.keypoints[new], self.options.patch_px)
-        return memory.patches.take(old).followed_by(cut)
+        return memory.patches.joined(memory.rows[old], cut)
 
     def _compared(self, grey: Image, held: Refound) -> tuple[Refound, Bool]:
         """Move points to where their first looks fit; say which (N,) look the same there."""
@@ -148,17 +156,26 @@ class Klt:
         rows = np.flatnonzero(allowed)
         return rows[first_of_each_cell(points[rows], shape[1], self.options.cell_px // 4)]
 
-    def _topped_up(
-        self, grey: Image, mask: Image | None, held: Refound, flow: Float32, origins: Int
-    ) -> Tracked:
-        """Add corners to the points that are held; they should move as their neighbours."""
-        new = self._new_corners(grey, mask, held.points)
-        new_flow = flow_of_neighbours(new, held.points, flow)
+    def _topped_up(self, mask: Image | None, held: Tracked, memory: _Memory) -> Tracked:
+        """Add corners to the points that are held; they should move as their neighbours.
+
+        While few points have been lost there is no need to look for others.
+        """
+        num_held = len(held.keypoints)
+        if memory.age < MAX_AGE and num_held > ENOUGH * memory.num_full:
+            return replace(held, memory=memory)
+        new = self._new_corners(memory.grey, mask, held.keypoints)
+        flow = flow_of_neighbours(new, held.keypoints, memory.flow)
         return Tracked(
-            keypoints=np.concatenate([held.points, new]),
-            origins=np.concatenate([origins, np.full(len(new), NEW)]),
-            scores=np.concatenate([held.similarity, np.zeros(len(new), np.float32)]),
-            memory=_Memory(grey, np.concatenate([flow, new_flow]), held.patches),
+            keypoints=np.concatenate([held.keypoints, new]),
+            origins=np.concatenate([held.origins, np.full(len(new), NEW)]),
+            scores=np.concatenate([held.scores, np.zeros(len(new), np.float32)]),
+            memory=replace(
+                memory,
+                flow=np.concatenate([memory.flow, flow]),
+                num_full=num_held + len(new),
+                age=0,
+            ),
         )
 
     def _new_corners(self, grey: Image, mask: Image | None, held: Float32) -> Float32:

@@ -29,9 +29,14 @@ def corner_strength(grey: Image) -> Float32:
         return np.zeros(grey.shape, np.float32)
     dx, dy = (np.asarray(slope, np.int16) for slope in cv2.spatialGradient(grey))
     xx, yy, xy = (_local_mean_product(a, b) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
-    mean, half = (xx + yy) * 0.5, (xx - yy) * 0.5
-    smaller = mean - cv2.sqrt(half * half + xy * xy)
-    return np.asarray(cv2.sqrt(np.maximum(smaller, 0)) / np.float32(SOBEL_GAIN), np.float32)
+    # Twice the smaller eigenvalue: xx + yy - sqrt((xx - yy)^2 + (2 xy)^2). All in place: a fresh
+    # picture of floats costs more than what is computed with it.
+    strength = xx + yy
+    xx -= yy
+    strength -= cv2.magnitude(xx, cv2.add(xy, xy, dst=xy), magnitude=yy)
+    np.maximum(strength, 0, out=strength)
+    strength *= np.float32(0.5 / SOBEL_GAIN**2)
+    return np.asarray(cv2.sqrt(strength, dst=strength), np.float32)
 
 
 def cell_side(height: int, width: int, smallest_px: int, max_cells: int) -> int:
@@ -68,7 +73,7 @@ def find_corners(
     spacing = max(1, cell_px // 4)
     is_corner = _is_peak(strength, spacing) & (strength >= min_strength)
     is_corner &= allowed & _is_clear(occupied, strength.shape, spacing)
-    y, x = np.nonzero(is_corner)
+    y, x = np.divmod(np.flatnonzero(is_corner), width)  # np.nonzero takes ten times as long
     order = np.argsort(-strength[y, x], kind="stable")
     corners = np.column_stack([x, y])[order].astype(np.float32)
     cells = cells_of(corners, width, cell_px)
@@ -85,7 +90,8 @@ def first_of_each_cell(points: Float32, width: int, cell_px: int) -> Int:
 
 def _local_mean_product(a: npt.NDArray[np.int16], b: npt.NDArray[np.int16]) -> Float32:
     product = cv2.multiply(a, b, dtype=cv2.CV_32F)
-    return np.asarray(cv2.boxFilter(product, -1, (TENSOR_PX, TENSOR_PX)), np.float32)
+    size = TENSOR_PX, TENSOR_PX
+    return np.asarray(cv2.boxFilter(product, -1, size, dst=product), np.float32)
 
 
 def _is_peak(strength: Float32, radius: int) -> Bool:

@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from nodes.vision.least_squares import cauchy_slopes, cauchy_weights
 from nodes.vision.se3 import skew
-from nodes.vision.two_view import homogeneous
+from nodes.vision.two_view import columns, cross
 
 Float = npt.NDArray[np.float64]
 NUM_PARAMETERS = 5
@@ -68,29 +68,27 @@ def motion_covariance(
     if len(rays0) <= NUM_PARAMETERS:
         return None
     R, t = T_1_0[:3, :3], T_1_0[:3, 3]
-    x1, rotated = homogeneous(rays1), homogeneous(rays0) @ R.T
-    lines1, lines0 = rotated @ skew(t).T, x1 @ skew(t) @ R
-    gradient = np.hstack([lines1[:, :2] / focal, lines0[:, :2] / focal])
-    steepness = np.maximum(np.linalg.norm(gradient, axis=1), 1e-12)[:, None]
-    errors = np.sum(x1 * lines1, axis=1, keepdims=True) / steepness
+    x1, rotated = columns(rays1), R @ columns(rays0)
+    line1, line0 = skew(t) @ rotated, R.T @ skew(t).T @ x1
+    gradient = np.concatenate([line1[:2], line0[:2]]) / np.tile(focal, 2)[:, None]
+    weights = 1 / np.maximum((gradient**2).sum(axis=0), 1e-24)
+    errors = (x1 * line1).sum(axis=0, keepdims=True) * np.sqrt(weights)
     basis = tangent_basis(t)
-    J = _epipolar_derivative(t, basis, rotated, x1) / steepness
+    J = _epipolar_derivative(t, basis, rotated, x1)
     noise = np.zeros((NUM_PARAMETERS, NUM_PARAMETERS))
     for k in range(2):
-        shift = np.eye(3)[k] / focal[k]
+        shift = np.eye(3)[:, k, None] / focal[k]
         for moved in ((R @ shift, x1), (rotated, shift)):
-            change = _epipolar_derivative(t, basis, *moved) / steepness
-            noise += change.T @ change
-    normal = _renormalised(J.T @ J, scale**2 * noise)
+            change = _epipolar_derivative(t, basis, *moved)
+            noise += (change * weights) @ change.T
+    normal = _renormalised((J * weights) @ J.T, scale**2 * noise)
     return m_estimate_covariance(errors, normal, scale, NUM_PARAMETERS)
 
 
 def _epipolar_derivative(t: Float, basis: Float, rotated: Float, x1: Float) -> Float:
-    """Return the derivative (M, 5) of x1 . (t x r) by (w, u), where r = Exp(w) R x0 (M, 3)."""
-    # r x (x1 x t) = x1 (r . t) - t (r . x1), and b . (r x x1) = r . (x1 x b).
-    by_w = x1 * (rotated @ t)[..., None] - t * np.sum(rotated * x1, axis=-1, keepdims=True)
-    by_u = [np.sum(rotated * (x1 @ skew(b)), axis=-1) for b in basis.T]
-    return np.column_stack([by_w, *by_u])
+    """Return the derivative (5, M) of x1 . (t x r) by (w, u), where r = Exp(w) R x0 (3, M)."""
+    by_w = x1 * (t @ rotated) - t[:, None] * (rotated * x1).sum(axis=0)  # r x (x1 x t)
+    return np.concatenate([by_w, basis.T @ cross(rotated, x1)])
 
 
 def _renormalised(normal: Float, noise: Float) -> Float:
@@ -108,13 +106,13 @@ def m_estimate_covariance(
     """Return the covariance (p, p) of a minimum of the Cauchy loss; None where it is not defined.
 
     Args:
-        errors: (M, d) residuals, of equal noise in each of the d coordinates.
+        errors: (d, M) residuals, of equal noise in each of the d coordinates.
         normal: (p, p), the sum of J^T J over their derivatives.
         scale: of the loss.
         num_parameters: how many were fitted to the errors.
     """
-    num, dimensions = errors.shape
-    squared = np.sum(errors**2, axis=1)
+    dimensions, num = errors.shape
+    squared = (errors**2).sum(axis=0)
     psi_squared = np.mean(cauchy_weights(squared, scale) ** 2 * squared) / dimensions
     slopes = cauchy_slopes(squared, scale, dimensions)
     slope, spare = float(np.mean(slopes)), num * dimensions - num_parameters

@@ -1,8 +1,8 @@
 """Robust non-linear least squares: the Cauchy loss, minimised by Levenberg and Marquardt.
 
 Every problem here has a few parameters and many points, and its state is no plain vector (a
-rotation, a direction). It is given by two functions: `evaluate` returns the errors (M, d) of a
-state, measured minus predicted, and the derivative (M, d, p) of the predicted by a small change;
+rotation, a direction). It is given by two functions: `evaluate` returns the errors (d, M) of a
+state, measured minus predicted, and the derivative (p, d, M) of the predicted by a small change;
 `update` applies such a change (p,) to a state.
 """
 
@@ -17,7 +17,7 @@ Float = npt.NDArray[np.float64]
 State = TypeVar("State")
 
 MAX_ITERATIONS = 30
-SMALL_STEP = 0.01  # of the deviation of the parameters
+SMALL_STEP = 0.05  # of the deviation of the parameters
 SMALL_FAILURE = 0.1  # the same, of a step that makes it worse: derivatives may be approximate
 MIN_CURVATURE = 0.3  # of the weighted normal equations
 TINY = np.finfo(float).tiny
@@ -54,45 +54,49 @@ def minimise(
 ) -> State:
     """Return the state near the given one that has the least Cauchy loss."""
     errors, derivative = evaluate(state)
-    loss, damping = cauchy_loss(np.sum(errors**2, axis=1), scale), FIRST_DAMPING
+    squared = (errors**2).sum(axis=0)
+    loss, damping = cauchy_loss(squared, scale), FIRST_DAMPING
     for _ in range(MAX_ITERATIONS):
-        step, length = _step(errors, derivative, scale, damping)
+        step, length = _step(errors, derivative, squared, scale, damping)
         tried = update(state, step)
+        if length < SMALL_STEP:
+            return tried
         tried_errors, tried_derivative = evaluate(tried)
-        tried_loss = cauchy_loss(np.sum(tried_errors**2, axis=1), scale)
+        tried_squared = (tried_errors**2).sum(axis=0)
+        tried_loss = cauchy_loss(tried_squared, scale)
         if tried_loss <= loss:
-            state, errors, derivative, loss = tried, tried_errors, tried_derivative, tried_loss
+            state, errors, derivative = tried, tried_errors, tried_derivative
+            squared, loss = tried_squared, tried_loss
             damping /= 10
         elif length < SMALL_FAILURE or damping > MAX_DAMPING:
             break
         else:
             damping *= 10
-        if length < SMALL_STEP:
-            break
     return state
 
 
 def normal_equations(errors: Float, derivative: Float, weights: Float) -> tuple[Float, Float]:
-    """Return sum w J^T J (p, p) and sum w J^T errors (p,)."""
-    num_parameters = derivative.shape[2]
-    J = derivative.reshape(-1, num_parameters)
-    w = np.repeat(weights, errors.shape[1])
-    weighted = J.T * w
-    return weighted @ J, weighted @ errors.ravel()
+    """Return sum w J J^T (p, p) and sum w J errors (p,) of errors (d, M) and J (p, d, M)."""
+    num_parameters = len(derivative)
+    weighted = (derivative * weights).reshape(num_parameters, -1)
+    return weighted @ derivative.reshape(num_parameters, -1).T, weighted @ errors.ravel()
 
 
-def _step(errors: Float, derivative: Float, scale: float, damping: float) -> tuple[Float, float]:
+def _step(
+    errors: Float, derivative: Float, squared: Float, scale: float, damping: float
+) -> tuple[Float, float]:
     """Return the change of the parameters, and how many of their deviations it is long.
 
     The weighted normal equations alone overrate the curvature, as weights fall along the way.
     """
-    squared = np.sum(errors**2, axis=1)
     weights = cauchy_weights(squared, scale)
     A, g = normal_equations(errors, derivative, weights)
-    slope = float(np.mean(cauchy_slopes(squared, scale, errors.shape[1])))
-    A *= max(slope / float(np.mean(weights)), MIN_CURVATURE)
-    diagonal = np.diag(A)
-    damped = A + np.diag(damping * diagonal + 1e-12 * diagonal.max() + TINY)
+    # The mean of `cauchy_slopes` over that of the weights.
+    slope = 1 - 2 / len(errors) * (1 - float(weights @ weights) / float(weights.sum()))
+    A *= max(slope, MIN_CURVATURE)
+    diagonal = A.diagonal()
+    damped = A.copy()
+    damped.flat[:: len(A) + 1] += damping * diagonal + 1e-12 * diagonal.max() + TINY
     step = np.asarray(np.linalg.solve(damped, g), np.float64)
     return step, math.sqrt(max(float(step @ A @ step), 0.0)) / scale
 
@@ -104,12 +108,14 @@ def noise_sigma(squared: Float, dimensions: int, start_px: float) -> float:
     `start_px` on, and corrected for what the cut takes from a normal distribution.
     """
     cut, loss = _CUTS[dimensions]
+    rising = np.sort(squared)
+    sums = np.cumsum(rising)
     limit = start_px
     for _ in range(MAX_SIGMA_ITERATIONS):
-        inside = squared[squared <= limit**2]
-        if not len(inside):
+        num = int(rising.searchsorted(limit**2, side="right"))
+        if not num:
             break
-        sigma = float(np.sqrt(np.mean(inside) / dimensions / loss))
+        sigma = math.sqrt(float(sums[num - 1]) / num / dimensions / loss)
         if abs(cut * sigma - limit) < 1e-3 * limit:
             break
         limit = min(cut * sigma, start_px)

@@ -28,13 +28,13 @@ from nodes.vision.least_squares import noise_sigma, normal_equations
 from nodes.vision.motion import (
     MIN_MATCHES,
     NOISE_START,
-    motion_inliers,
+    moved_px,
     num_distinct_points,
     why_undetermined,
 )
 from nodes.vision.rotation import refine_rotation, rotation_flow, sample_rotation
 from nodes.vision.significance import rotation_false_alarms
-from nodes.vision.transfer import Transfer, cross_rows, transfer
+from nodes.vision.transfer import Transfer, transfer
 from nodes.vision.two_view import fundamental, normalised, sampson_distance, spread
 
 Float = npt.NDArray[np.float64]
@@ -183,7 +183,8 @@ def _epipolar(T_1_0: Float, view: View, start_px: float) -> Epipolar:
     num = int(np.sum(squared < (INLIER_SIGMAS * sigma) ** 2))
     sigma = max(sigma * np.sqrt(num / max(num - 5, 1)), MIN_SIGMA_PX)  # five of them were fitted
     limit_px = INLIER_SIGMAS * sigma
-    fits = motion_inliers(T_1_0, view.points0, view.points1, view.K, limit_px)
+    moved = moved_px(T_1_0, view.points0, view.points1, view.K)
+    fits = (squared < limit_px**2) & (moved > -limit_px)
     return Epipolar(T_1_0, squared, fits, sigma)
 
 
@@ -221,17 +222,18 @@ def _gain_by_parameters(simple: Warp, richer: Warp) -> tuple[float, float]:
     if np.sum(rows) < MIN_MATCHES:
         return 0.0, np.inf
     errors, by_q, x0 = (
-        a[rows] for a in (simple.moved.errors, simple.moved.derivative, simple.moved.rays)
+        a[..., rows] for a in (simple.moved.errors, simple.moved.derivative, simple.moved.rays)
     )
+    num = errors.shape[1]
     if richer.label == "rotation":
-        derivative, num_parameters = by_q @ cross_rows(x0 @ simple.G_1_0.T), 3
+        derivative, num_parameters = simple.moved.by_rotation[..., rows], 3
     else:
-        derivative, num_parameters = (by_q[..., None] * x0[:, None, None]).reshape(-1, 2, 9), 8
-    A, g = normal_equations(errors, derivative, np.ones(len(errors)))
+        derivative, num_parameters = (by_q[:, None] * x0[:, None]).reshape(9, 2, num), 8
+    A, g = normal_equations(errors, derivative, np.ones(num))
     values, vectors = np.linalg.eigh(A)  # of the nine entries, the scale moves nothing
     along = (vectors.T @ g)[-num_parameters:]
     fallen = float(np.sum(along**2 / values[-num_parameters:]))
     spare = errors.size - num_parameters
     rest = max((float(np.sum(errors**2)) - fallen) / spare, MIN_SIGMA_PX**2)
     level = fdtrc(num_parameters, spare, fallen / num_parameters / rest)
-    return float(level), float(np.sqrt(fallen / len(errors)))
+    return float(level), float(np.sqrt(fallen / num))

@@ -1,6 +1,6 @@
 """Square patches, found again as their points first looked, however the view has changed since.
 
-A patch has P pixels at the offsets o (P, 2) from its point. Another picture shows that pixel of the
+A patch has P pixels at the offsets o (2, P) from its point. Another picture shows that pixel of the
 patch of a point p at p + A o; A (2, 2) is its view. Pictures are grey, (H, W) uint8; points are
 (N, 2) float32, pixels.
 """
@@ -21,6 +21,7 @@ FLAT = 1e-3  # standard deviation, grey levels, below which a patch shows nothin
 MOVE_DAMPING = 1e-4
 VIEW_DAMPING = 0.02  # a straight corner does not tell how far its edges are stretched
 MAX_VIEW_STEP = 0.3
+NOTHING: Float32 = np.empty((0, 0), np.float32)  # to be added to a product
 MAX_ZOOM = 2.0  # beyond, a patch shows other detail
 
 
@@ -40,10 +41,10 @@ class Patches:
         """Return the patches at some indices."""
         return Patches(*(getattr(self, f.name)[rows] for f in fields(self)))
 
-    def followed_by(self, other: "Patches") -> "Patches":
-        """Return these patches, and then the others."""
+    def joined(self, rows: Int, other: "Patches") -> "Patches":
+        """Return the patches at some indices, and then the others."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return Patches(*(np.concatenate(pair) for pair in pairs))
+        return Patches(*(_joined(ours, rows, theirs) for ours, theirs in pairs))
 
     @property
     def is_sane(self) -> Bool:
@@ -70,7 +71,7 @@ def cut_patches(grey: Image, points: Float32, side_px: int) -> Patches:
     looks, lengths = _normalised(wide[:, 1:-1, 1:-1].reshape(num, side_px**2))
     dx, dy = wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2], wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]
     slopes = np.stack([dx, dy], axis=1).reshape(num, 2, side_px**2) / (2 * lengths[:, None])
-    tilts = (slopes[:, :, None] * _offsets(side_px).T).reshape(num, 4, side_px**2)
+    tilts = (slopes[:, :, None] * _offsets(side_px)).reshape(num, 4, side_px**2)
     return Patches(looks, _steps(np.concatenate([slopes, tilts], axis=1), looks), views)
 
 
@@ -92,12 +93,13 @@ def find_patches(grey: Image, points: Float32, patches: Patches, num_steps: int)
     image, views = _as_float(grey), patches.views
     offsets = _offsets(math.isqrt(patches.looks.shape[1]))
     for _ in range(num_steps):
-        seen, _ = _normalised(_sample(image, points, views, offsets))
-        step = (patches.steps @ (seen - patches.looks)[:, :, None])[:, :, 0]
+        seen = _sample(image, points, views, offsets)
+        # Neither the mean nor the look itself makes a step: they need not be taken off first.
+        step = (patches.steps @ seen[:, :, None])[:, :, 0] / _contrast(seen)
         views = _undone(views, step[:, 2:].reshape(-1, 2, 2))
         points = points - (views @ step[:, :2, None])[:, :, 0]
-    seen, _ = _normalised(_sample(image, points, views, offsets))
-    similarity = np.sum(seen * patches.looks, axis=1)
+    seen = _sample(image, points, views, offsets)
+    similarity = np.einsum("np,np->n", seen, patches.looks) / _contrast(seen)[:, 0]
     return Refound(points, replace(patches, views=views), similarity)
 
 
@@ -106,22 +108,30 @@ def _as_float(grey: Image) -> Float32:
 
 
 def _offsets(side_px: int) -> Float32:
+    """Return the offsets (2, P) of the pixels of a patch, row by row of them."""
     along = np.arange(side_px, dtype=np.float32) - np.float32((side_px - 1) / 2)
-    return np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
+    return np.stack(np.meshgrid(along, along)).reshape(2, -1)
 
 
 def _sample(image: Float32, points: Float32, views: Float32, offsets: Float32) -> Float32:
     """Return the image at p + A o, (N, P)."""
     if not len(points):
-        return np.empty((0, len(offsets)), np.float32)
-    # One row at a time: matrix products may round by the number of threads.
-    x, y = (
-        points[:, row, None]
-        + (views[:, row, :1] * offsets[:, 0] + views[:, row, 1:] * offsets[:, 1])
-        for row in (0, 1)
-    )
+        return np.empty((0, offsets.shape[1]), np.float32)
+    moved = np.concatenate([views, points[:, :, None]], axis=2)
+    steps = np.vstack([offsets, np.ones_like(offsets[:1])])
+    # OpenCV's product, as that of numpy may round by the number of threads.
+    x, y = (cv2.gemm(moved[:, row], steps, 1, NOTHING, 0) for row in (0, 1))
     sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, np.float32)
+
+
+def _contrast(values: Float32) -> Float32:
+    """Return the lengths (N, 1) of rows (N, P) without their means."""
+    num_px = values.shape[1]
+    mean = values.mean(axis=1)
+    squared = np.einsum("np,np->n", values, values) - num_px * mean**2
+    lengths = np.sqrt(np.maximum(squared, np.float32(FLAT**2 * num_px)))
+    return np.asarray(lengths[:, None], np.float32)
 
 
 def _normalised(values: Float32) -> tuple[Float32, Float32]:
@@ -153,3 +163,11 @@ def _undone(views: Float32, step: Float32) -> Float32:
     a, b, c, d = 1 + safe[:, 0, 0], safe[:, 0, 1], safe[:, 1, 0], 1 + safe[:, 1, 1]
     inverse = np.stack([d, -b, -c, a], axis=1) / (a * d - b * c)[:, None]
     return np.asarray(views @ inverse.reshape(-1, 2, 2), np.float32)
+
+
+def _joined(ours: Float32, rows: Int, theirs: Float32) -> Float32:
+    """Return `theirs` below `ours[rows]`, copied once."""
+    both = np.empty((len(rows) + len(theirs), *ours.shape[1:]), np.float32)
+    np.take(ours, rows, axis=0, out=both[: len(rows)], mode="clip")  # with "raise" it would buffer
+    both[len(rows) :] = theirs
+    return both

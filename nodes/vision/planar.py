@@ -15,7 +15,7 @@ from nodes.vision.covariance import m_estimate_covariance, moved_direction, tang
 from nodes.vision.least_squares import minimise, normal_equations
 from nodes.vision.rotation import rotate
 from nodes.vision.se3 import from_rotation_translation
-from nodes.vision.transfer import cross_rows, transfer
+from nodes.vision.transfer import transfer, turned
 
 Float = npt.NDArray[np.float64]
 
@@ -82,7 +82,7 @@ def planar_covariance(
 ) -> Float | None:
     """Return the covariance (5, 5) of rotation and direction, the plane marginalised."""
     errors, derivative = _linearised(motion, rays0, rays1, focal)
-    normal, _ = normal_equations(errors, derivative, np.ones(len(errors)))
+    normal, _ = normal_equations(errors, derivative, np.ones(errors.shape[1]))
     full = m_estimate_covariance(errors, normal, scale, NUM_PARAMETERS)
     return None if full is None else full[:5, :5]
 
@@ -94,10 +94,16 @@ def _float(array: npt.ArrayLike) -> Float:
 def _linearised(
     motion: PlanarMotion, rays0: Float, rays1: Float, focal: Float
 ) -> tuple[Float, Float]:
-    """Return errors (M, 2) and how the predicted points move (M, 2, 8)."""
+    """Return errors (2, M) and how the predicted points move (8, 2, M)."""
     moved = transfer(motion.G_1_0, rays0, rays1, focal)
-    x0 = moved.rays
-    by_w = moved.derivative @ cross_rows(x0 @ motion.R.T)
-    by_u = (moved.derivative @ tangent_basis(motion.t)) * (x0 @ motion.m)[:, None, None]
-    by_m = (moved.derivative @ motion.t)[:, :, None] * x0[:, None, :]
-    return moved.errors, np.concatenate([by_w, by_u, by_m], axis=2)
+    x0, by_q = moved.rays, moved.derivative
+    by_w = turned(by_q, motion.R @ x0)
+    by_u = _along(tangent_basis(motion.t), by_q) * (motion.m @ x0)
+    by_m = _along(motion.t[:, None], by_q) * x0[:, None]
+    return moved.errors, np.concatenate([by_w, by_u, by_m])
+
+
+def _along(directions: Float, derivative: Float) -> Float:
+    """Return the derivative (k, 2, M) along some directions (3, k) of q."""
+    along = directions.T @ derivative.reshape(3, -1)
+    return along.reshape(-1, *derivative.shape[1:])

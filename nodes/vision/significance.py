@@ -58,8 +58,8 @@ def rotation_false_alarms(
 
 def _extent(points: Float) -> tuple[float, float]:
     """Return width and height of the box around points, pixels."""
-    width, height = np.ptp(points, axis=0) + 1
-    return float(width), float(height)
+    width, height = (float(values.max() - values.min()) + 1 for values in points.T)
+    return width, height
 
 
 def _false_alarms(k: int, n: int, chance: float, sample: int, num_models: int) -> float:

@@ -101,3 +101,29 @@ def test_binary_descriptors_are_compared_bit_by_bit(matcher: FindsMatches) -> No
     matches, scores = matcher.match(prev, cur)
     assert order[matches[:, 1]].tolist() == matches[:, 0].tolist() == list(range(30))
     assert (scores > 0.9).all()
+
+
+@pytest.mark.parametrize("width", [16, 128])  # 16 bytes hold 128 bits
+def test_descriptors_of_different_kinds_are_refused(matcher: FindsMatches, width: int) -> None:
+    points = described(0).take(np.arange(5))  # float32, of length 128
+    bits = replace(points, descriptors=np.ones((5, width), np.uint8))
+    short = replace(points, descriptors=np.ones((5, 16), np.float32))
+    for other in (bits, short):
+        with pytest.raises(ValueError, match="cannot be compared"):
+            matcher.match(points, other)
+        with pytest.raises(ValueError, match="cannot be compared"):
+            matcher.match(other, points)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.9])
+def test_descriptors_that_are_not_finite_have_no_matches(ratio: float) -> None:
+    matcher = MATCHERS.create("mutual_nearest", {"device": "cpu", "ratio": ratio})
+    points = described(0).take(np.arange(5))
+    bad = replace(points, descriptors=np.full((5, 128), np.nan, np.float32))
+    assert len(matcher.match(points, points)[0]) == 5
+    for pair in ((bad, points), (points, bad), (bad, bad)):
+        assert len(matcher.match(*pair)[0]) == 0
+    partly = points.descriptors.copy()
+    partly[2, 7] = np.inf
+    matches, _ = matcher.match(replace(points, descriptors=partly), points)
+    assert matches.tolist() == [[0, 0], [1, 1], [3, 3], [4, 4]]

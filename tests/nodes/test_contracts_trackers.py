@@ -94,13 +94,13 @@ def test_a_shifted_picture_is_followed(tracker: FollowsPoints) -> None:
 
 def test_a_higher_score_is_more_exact(tracker: FollowsPoints) -> None:
     noise = np.random.default_rng(0).normal(0, 20, (160, 200))
-    first = WIDE[:, :200]
+    noise[:, 100:] *= 0.2
     second = np.clip(WIDE[:, 4:204] + noise, 0, 255).astype(np.uint8)
-    prev, cur = track(tracker, [first, second])
+    prev, cur = track(tracker, [WIDE[:, :200], second])
     rows = np.flatnonzero(cur.origins != NEW)
     gap = np.linalg.norm(cur.keypoints[rows] - prev.keypoints[cur.origins[rows]] + [4, 0], axis=1)
     is_high = cur.scores[rows] > np.median(cur.scores[rows])
-    assert gap[is_high].mean() < gap[~is_high].mean()
+    assert gap[is_high].mean() < 0.8 * gap[~is_high].mean()
 
 
 def test_no_point_lies_outside_the_mask(tracker: FollowsPoints) -> None:

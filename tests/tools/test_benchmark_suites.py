@@ -12,23 +12,6 @@ from pipeline import config
 Load = Callable[[str], ModuleType]
 
 
-def test_the_original_superpoint_is_52_gflop_at_vga(load: Load) -> None:
-    assert load("benchmarks.eager_superpoint").gflop(640, 480) == pytest.approx(52.1, abs=0.1)
-
-
-def test_the_eager_superpoint_finds_as_many_keypoints_as_asked_and_none_too_close(
-    load: Load,
-) -> None:
-    eager = load("benchmarks.eager_superpoint")
-    image = np.random.default_rng(0).integers(0, 256, (120, 160), np.uint8)
-    network = eager.EagerSuperPoint(eager.random_state(), "cpu", 50)
-    ((keypoints, descriptors),) = network.detect_batch([image])
-    assert keypoints.shape == (50, 2)
-    assert np.linalg.norm(descriptors, axis=1) == pytest.approx(np.ones(50), abs=1e-5)
-    gaps = np.abs(keypoints[:, None] - keypoints[None]).max(2) + 1000 * np.eye(50)
-    assert gaps.min() > eager.RADIUS
-
-
 def test_a_ceiling_is_a_rate_that_such_a_machine_can_have(
     load: Load,
 ) -> None:
@@ -151,73 +134,6 @@ def test_a_graph_that_fails_says_why(load: Load, tmp_path: Path) -> None:
     observe, measure = load("benchmarks.observe"), load("benchmarks.measure")
     with pytest.raises(measure.NotMeasuredError, match="unknown graph 'vidoe'"):
         observe.observed("vidoe", tmp_path / "run")
-
-
-@pytest.fixture
-def small_images() -> list[np.ndarray]:
-    """Four grey pictures of 96x64 with something to see."""
-    rng = np.random.default_rng(1)
-    return [rng.integers(0, 256, (64, 96), np.uint8) for _ in range(4)]
-
-
-def test_the_gpu_suite_works_on_a_cpu(
-    load: Load,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    small_images: list[np.ndarray],
-) -> None:
-    suite, measure = load("benchmarks.detect_cuda"), load("benchmarks.measure")
-    monkeypatch.setattr(suite, "KEYPOINTS", 16)
-    monkeypatch.setattr(suite, "BATCHES", (1, 2))
-    monkeypatch.setattr(suite, "matmul_gflops", lambda device: 1000.0)
-    weights = load("benchmarks.eager_superpoint").save_random_weights(tmp_path)
-    found = measure.race(suite.contestants(small_images, weights, "cpu"), 1)
-    suite.add_shares(found.runs)
-    rows = {row.name: row for row in found.rows(suite.UNITS)}
-    assert rows["copy on the device"].missing == "needs a GPU"
-    ours, eager = (rows[f"{who}SuperPoint, batch 2"].figures for who in ("", "eager "))
-    assert ours["keypoints"].median == eager["keypoints"].median == 16
-    ratio = ours["rate"].median / eager["rate"].median
-    assert ours["times eager, same batch"].median == pytest.approx(ratio)
-    assert ours["roofline"].median == pytest.approx(ours["speed"].median / 10)
-
-
-def test_the_checks_of_the_gpu_suite_find_equal_things_equal(
-    load: Load,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    small_images: list[np.ndarray],
-) -> None:
-    suite = load("benchmarks.detect_cuda")
-    monkeypatch.setattr(suite, "KEYPOINTS", 16)
-    weights = load("benchmarks.eager_superpoint").save_random_weights(tmp_path)
-    *agreements, memory = suite.checks(small_images, weights, "cpu", 2)
-    for row in agreements:
-        assert row.figures["same points"].median == 100
-        assert row.figures["least cosine"].median == pytest.approx(1, abs=1e-5)
-    assert memory.figures["after"].median == memory.figures["before"].median
-    shifted = suite.make(weights, "cpu").detect(np.roll(small_images[0], 13, 1))
-    other = suite.agreement(
-        "other", [shifted], [suite.make(weights, "cpu").detect(small_images[0])]
-    )
-    assert other.figures["same points"].median < 60
-
-
-def test_the_eager_superpoint_agrees_with_the_detector(
-    load: Load, tmp_path: Path, small_images: list[np.ndarray]
-) -> None:
-    eager, suite = load("benchmarks.eager_superpoint"), load("benchmarks.detect_cuda")
-    weights = eager.save_random_weights(tmp_path)
-    ours = suite.make(weights, "cpu").detect(small_images[0])
-    network = eager.EagerSuperPoint(eager.random_state(), "cpu", suite.KEYPOINTS)
-    ((keypoints, descriptors),) = network.detect_batch([small_images[0]])
-    theirs = {
-        tuple(point): descriptor for point, descriptor in zip(keypoints, descriptors, strict=True)
-    }
-    common = [i for i, point in enumerate(ours.keypoints) if tuple(point) in theirs]
-    assert len(common) > 0.6 * len(theirs)
-    cosines = [ours.descriptors[i] @ theirs[tuple(ours.keypoints[i])] for i in common]
-    assert min(cosines) > 0.99
 
 
 def test_the_superpoint_graph_takes_batches_of_all_streams(load: Load, tmp_path: Path) -> None:

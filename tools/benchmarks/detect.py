@@ -1,7 +1,7 @@
 """Suite detect: finding and describing keypoints in VGA images; on a CPU one image at a time.
 
 The networks have random weights but for those that a file gives: their speed does not depend on
-training, and equal numbers of keypoints are forced on both sides.
+training, and both sides choose equal numbers of keypoints above one threshold.
 """
 
 import tempfile
@@ -44,10 +44,12 @@ def run(settings: Settings) -> Findings:
     with tempfile.TemporaryDirectory() as folder:
         found = race(contestants(settings, images, Path(folder)), settings.repeats)
     _add_roofline(found.runs)
+    candidates = EagerSuperPoint(random_state(), "cpu", 0).num_candidates(images[:4])
     note = (
         f"640x480 grey, {settings.pictures}. SIFT and ORB keep {KEYPOINTS} keypoints, the networks "
         f"{NETWORK_KEYPOINTS}; SuperPoint has its original widths ({gflop(*VGA):.0f} GFLOP an "
-        "image) and random weights. Roofline: the share of the float32 matrix product of the same "
+        f"image) and random weights, with which {candidates} pixels of an image are above its "
+        f"threshold {THRESHOLD}. Roofline: the share of the float32 matrix product of the same "
         "repeat, both threads."
     )
     return Findings(found.rows(UNITS), [note])
@@ -70,6 +72,8 @@ def contestants(settings: Settings, images: list[Image], folder: Path) -> Iterat
         name = f"{threads} thread{'s' if threads > 1 else ''}"
         yield _row(f"SuperPoint, {name}", lambda: _superpoint(folder), few, threads)
         yield _row(f"eager SuperPoint, {name}", _eager, few, threads)
+        pooled = f"eager SuperPoint, max-pooling, {name}"
+        yield _row(pooled, lambda: _eager(max_pooling=True), few, threads)
     aliked = "ALIKED/aliked-t16.pth"
     yield _row("ALIKED, 2 threads", lambda: _pretrained(settings, "aliked", aliked), few, 2)
     xfeat = "XFeat/xfeat_official_dense.onnx"
@@ -145,8 +149,8 @@ def _bare(factory: Any) -> Detect:
     return lambda image: algorithm.detectAndCompute(image, None)[0]
 
 
-def _eager() -> Detect:
-    network = EagerSuperPoint(random_state(), "cpu", NETWORK_KEYPOINTS)
+def _eager(*, max_pooling: bool = False) -> Detect:
+    network = EagerSuperPoint(random_state(), "cpu", NETWORK_KEYPOINTS, max_pooling=max_pooling)
     return lambda image: network.detect_batch([image])[0][0]
 
 

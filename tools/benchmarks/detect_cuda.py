@@ -46,8 +46,8 @@ PRODUCT = "matrix product, bfloat16"
 CHECKS = "Checks, worst case"
 UNITS = {
     "time": "ms an image", "CPU": "ms an image", "rate": "images/s", "keypoints": "",
-    "times eager, same batch": "", "roofline": "% of the product", "speed": "GFLOP/s",
-    "bandwidth": "GB/s",
+    "times eager, same batch": "", "times max-pooling, same batch": "",
+    "roofline": "% of the product", "speed": "GFLOP/s", "bandwidth": "GB/s",
 }  # fmt: skip
 
 
@@ -58,13 +58,16 @@ def run(settings: Settings) -> Findings:
         weights = save_random_weights(Path(folder))
         found = race(contestants(images, weights, settings.device), settings.repeats)
         add_shares(found.runs)
+        network = EagerSuperPoint(random_state(), settings.device, KEYPOINTS)
+        candidates = network.num_candidates(images[:8])
         calls = 20 if settings.quick else MEMORY_CALLS
         rows = found.rows(UNITS) + checks(images[:8], weights, settings.device, calls)
     note = (
         f"640x480 grey, {settings.pictures}, {KEYPOINTS} keypoints, original widths "
-        f"({gflop(*VGA):.0f} GFLOP an image), random weights. Each time is that of whole calls: "
-        "upload, network, suppression, choice, sampling and download. Roofline: the share of the "
-        "bfloat16 matrix product of the same repeat."
+        f"({gflop(*VGA):.0f} GFLOP an image), random weights, with which "
+        f"{candidates} pixels of an image are above the threshold {THRESHOLD}. Each time is that "
+        "of whole calls: upload, network, suppression, choice, sampling and download. Roofline: "
+        "the share of the bfloat16 matrix product of the same repeat."
     )
     return Findings(rows, [note])
 
@@ -90,6 +93,10 @@ def contestants(images: list[Image], weights: Path, device: str) -> Iterator[Con
         yield Contestant(
             f"eager SuperPoint, batch {batch}", lambda b=batch: _eager(images, device, b)
         )
+        yield Contestant(
+            f"eager SuperPoint, max-pooling, batch {batch}",
+            lambda b=batch: _eager(images, device, b, max_pooling=True),
+        )
 
 
 def _copy(bandwidth: Callable[[int], float], device: str) -> Measure:
@@ -108,8 +115,8 @@ def _ours(images: list[Image], weights: Path, device: str, batch: int) -> Measur
     return lambda: _measure(detect, images, batch, device)
 
 
-def _eager(images: list[Image], device: str, batch: int) -> Measure:
-    network = EagerSuperPoint(random_state(), device, KEYPOINTS)
+def _eager(images: list[Image], device: str, batch: int, *, max_pooling: bool = False) -> Measure:
+    network = EagerSuperPoint(random_state(), device, KEYPOINTS, max_pooling=max_pooling)
     few = images[: max(batch, len(images) // 4)]  # slow: a quarter of the images is enough
     return lambda: _measure(network.detect_batch, few, batch, device)
 
@@ -132,14 +139,15 @@ def _measure(detect: Any, images: list[Image], batch: int, device: str) -> Value
 
 
 def add_shares(runs: dict[str, list[Values]]) -> None:
-    """Add to each repeat the ratio to the eager network, and the share of the ceiling."""
+    """Add to each repeat the ratios to the eager networks, and the share of the ceiling."""
     products = runs[PRODUCT]
     for name, values in runs.items():
         if "SuperPoint" not in name:
             continue
-        eager = runs.get(f"eager {name}", [])
-        for mine, theirs in zip(values, eager, strict=False):
-            mine["times eager, same batch"] = mine["rate"] / theirs["rate"]
+        pooled = name.replace("SuperPoint,", "SuperPoint, max-pooling,")
+        for column, peer in (("eager", name), ("max-pooling", pooled)):
+            for mine, theirs in zip(values, runs.get(f"eager {peer}", []), strict=False):
+                mine[f"times {column}, same batch"] = mine["rate"] / theirs["rate"]
         for mine, product in zip(values, products, strict=False):
             mine["speed"] = gflop(*VGA) * mine["rate"]
             mine["roofline"] = 100 * mine["speed"] / product["speed"]

@@ -54,13 +54,13 @@ def sampling(limits: Limits, seed: int, threshold: str) -> dict[str, object]:
     )
 
 
-def cauchy(loss_scale_px: float) -> dict[str, object]:
+def cauchy(loss_scale_px: float, max_iterations: int = REFINE_ITERATIONS) -> dict[str, object]:
     """Return the options of a refinement of the Cauchy loss."""
     return bundle_options(
         {
             "loss_type": "CAUCHY",
             "loss_scale": loss_scale_px,
-            "max_iterations": REFINE_ITERATIONS,
+            "max_iterations": max_iterations,
         }
     )
 

@@ -11,10 +11,9 @@ from generated_networks import SMALL, generated_superpoint
 from reference_superpoint import describe, greedy, without_border
 from two_view_scene import texture
 
-from nodes.networks import extractor as module
 from nodes.networks.extractor import Extractor
 from nodes.networks.keypoint_head import Found, Selection, pixel_scores
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 
 SIZES = [(120, 160), (96, 64), (57, 83)]
 PICTURES = [texture(seed, *size) for seed in range(2) for size in SIZES]
@@ -89,6 +88,27 @@ def test_a_mask_is_forgotten_at_the_next_call() -> None:
     assert len(free.scores) > 100
 
 
+def test_masks_are_forgotten_also_in_rows_that_a_call_left_empty() -> None:
+    run = extractor()
+    same = [texture(seed, 96, 64) for seed in range(4)]
+    free = run.extract_together(same, [None] * 4, 4)
+    hidden = run.extract_together(same, [None, None, None, np.zeros_like(same[3])], 4)
+    assert [len(found.scores) > 20 for found in hidden] == [True, True, True, False]
+    run.extract_together(same[:2], [None, None], 4)
+    for found, expected in zip(run.extract_together(same, [None] * 4, 4), free, strict=True):
+        assert_same(found, expected)
+
+
+def test_a_batch_that_is_not_full_is_filled_up_with_black() -> None:
+    run = extractor()
+    same = [texture(seed, 96, 64) for seed in range(4)]
+    run.extract_together(same, [None] * 4, 4)
+    run.extract_together(same[:2], [None] * 2, 4)
+    (slot,) = run._lanes.get().slots.values()
+    assert slot._images[:2].any()
+    assert not slot._images[2:].any()
+
+
 def test_results_stay_as_they_were_when_the_buffers_are_used_again() -> None:
     run = extractor()
     first = run.extract(PICTURES[0])
@@ -106,22 +126,28 @@ def test_threads_get_what_single_calls_give_to_the_last_bit() -> None:
                 assert_same(found, right)
 
 
-def test_buffers_are_used_again_and_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+@pytest.mark.parametrize(("precision", "cure"), [("float16", True), ("float32", False)])
+def test_weights_that_overflow_are_told_apart_from_an_image_without_keypoints(
+    precision: str, cure: bool
+) -> None:
+    network, same = generated_superpoint(), generated_superpoint()
+    for each in (network, same):
+        each.conv4b.conv.weight.data *= 3e4 if cure else torch.inf
+    run = Extractor(network, device="cpu", precision=precision)
+    with pytest.raises(InputError, match=f"overflow in {precision}") as error:
+        run.extract(PICTURES[0])
+    assert ("set precision: bfloat16 or float32" in str(error.value)) == cure
+    if cure:
+        assert len(Extractor(same, device="cpu").extract(PICTURES[0]).scores) > 0
 
-    class Counted(module._Slot):
-        def __init__(self, *args: object) -> None:
-            made.append(args[1])
-            super().__init__(*args)
 
-    monkeypatch.setattr(module, "_Slot", Counted)
-    run = extractor()
-    for image in PICTURES:
-        run.extract(image)
-    assert made == [(1, *size) for size in SIZES]
-    for side in range(8, 8 + 3 * module.MAX_IDLE):
-        run.extract(np.zeros((side, side), np.uint8))
-    assert len(run._idle) == module.MAX_IDLE
+@pytest.mark.parametrize("size", [(0, 10), (10, 0), (0, 0)])
+def test_an_image_without_pixels_has_no_keypoints(size: tuple[int, int]) -> None:
+    image = np.zeros(size, np.uint8)
+    empty, full = extractor().extract_batch([image, PICTURES[0]], [None, None])
+    assert empty.keypoints.shape == (0, 2)
+    assert empty.descriptors.shape == (0, SMALL.descriptor)
+    assert len(full.scores) > 100
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (7, 9), (8, 8), (17, 31)])

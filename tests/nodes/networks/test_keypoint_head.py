@@ -154,13 +154,22 @@ def test_no_keypoint_lies_in_the_border_or_in_the_padding(border: int) -> None:
     assert border > 4 or (x.max() > 150 - border and y.max() > 106 - border)
 
 
-def test_padding_does_not_suppress_what_is_inside() -> None:
+@pytest.mark.parametrize("outside", [(12, 12), (12, 10), (10, 12)])
+def test_padding_does_not_suppress_what_is_inside(outside: tuple[int, int]) -> None:
     logits = np.full((65, 2, 2), -9.0, np.float32)
     logits[64] = 0
     logits[8 * 2 + 2, 1, 1] = 4  # pixel (10, 10), inside
-    logits[8 * 4 + 4, 1, 1] = 8  # pixel (12, 12), better but outside
+    logits[8 * (outside[1] - 8) + outside[0] - 8, 1, 1] = 8  # better, but outside
     found = find(logits, Selection(border_px=0), size=(12, 12))
     assert found.keypoints.tolist() == [[10, 10]]
+
+
+def test_a_score_equal_to_the_threshold_is_enough() -> None:
+    threshold = np.float32(0.015)
+    heat = np.full((1, 3), threshold)
+    heat[0, 0] = np.nextafter(threshold, np.float32(0))
+    heat[0, 2] = np.nextafter(threshold, np.float32(1))
+    assert points_of(keys_from(heat, 0.015)[0]) == {(1, 0), (2, 0)}
 
 
 def test_a_batch_is_as_its_images_to_the_last_bit() -> None:
@@ -196,9 +205,15 @@ def test_short_floats_from_the_network_are_settled_in_float32(dtype: torch.dtype
     assert len(expected) > 80
 
 
-def test_logits_that_are_no_numbers_give_no_keypoints() -> None:
-    logits = np.full((65, 2, 2), np.nan, np.float32)
-    assert not len(find(logits).scores)
+def test_an_image_with_logits_that_are_no_numbers_is_told_from_one_without_keypoints() -> None:
+    logits = torch.full((2, 65, 2, 2), -9.0)
+    logits[:, 64] = 9
+    logits[0, 7, 1, 0] = torch.nan
+    masks = torch.ones((2, 16, 16), dtype=torch.uint8)
+    packed = find_keypoints(logits, torch.ones(2, D, 2, 2), masks, Selection()).numpy()
+    assert np.isnan(unpack(packed[0], D).scores).all()
+    assert len(unpack(packed[0], D).scores) > 0
+    assert len(unpack(packed[1], D).scores) == 0
 
 
 def test_an_image_smaller_than_the_keypoints_asked_for_is_no_matter() -> None:
@@ -213,7 +228,8 @@ def test_an_image_smaller_than_the_keypoints_asked_for_is_no_matter() -> None:
         ({"max_keypoints": 0}, "max_keypoints must be at least 1, not 0"),
         ({"threshold": 0.0}, "threshold must be at least 0.0001 and less than 1, not 0.0"),
         ({"threshold": 1.0}, "threshold must be at least 0.0001 and less than 1, not 1.0"),
-        ({"nms_radius_px": -1}, "nms_radius_px must be from 0 to 64, not -1"),
+        ({"nms_radius_px": -1}, "nms_radius_px must be from 0 to 16, not -1"),
+        ({"nms_radius_px": 17}, "nms_radius_px must be from 0 to 16, not 17"),
         ({"border_px": -1}, "border_px must be at least 0, not -1"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from generated_networks import generated_superpoint
 from two_view_scene import texture
 
-from nodes.networks.extractor import Extractor
+from nodes.networks.extractor import GPU_LANES, Extractor
 from nodes.networks.keypoint_head import Found, Selection, keys_of, suppress_everywhere
 from nodes.networks.superpoint import Widths
 
@@ -40,15 +40,18 @@ def shared(a: Found, b: Found) -> tuple[float, float, float]:
 @pytest.mark.parametrize(
     ("precision", "share", "score", "cosine"),
     [
-        ("float32", 0.97, 0.02, 1e-3),
-        ("float16", 0.95, 0.05, 1e-2),
-        ("bfloat16", 0.7, 0.3, 5e-2),
+        ("float32", 0.97, 0.015, 1.5e-5),
+        ("float16", 0.955, 0.015, 1.5e-5),
+        ("bfloat16", 0.82, 0.09, 3e-4),
     ],
 )
 def test_it_finds_what_the_cpu_finds(
     precision: str, share: float, score: float, cosine: float
 ) -> None:
-    """float32 on a GPU multiplies TF32, as PyTorch does by default."""
+    """About three times what the same precisions lose on a CPU.
+
+    float32 on a GPU multiplies TF32, as PyTorch does by default.
+    """
     gpu, cpu = extractor("cuda", precision), extractor("cpu", "float32")
     for image in PICTURES:
         common, scores, angle = shared(gpu.extract(image), cpu.extract(image))
@@ -79,9 +82,9 @@ def test_a_batch_is_as_single_calls_within_rounding() -> None:
     masks = [None, (PICTURES[1] > 90).astype(np.uint8), None, None]
     for image, mask, found in zip(PICTURES, masks, gpu.extract_batch(PICTURES, masks), strict=True):
         common, scores, angle = shared(found, gpu.extract(image, mask))
-        assert common >= 0.95
-        assert scores <= 0.05
-        assert angle <= 1e-2
+        assert common >= 0.955
+        assert scores <= 0.015
+        assert angle <= 1.5e-5
 
 
 def test_threads_get_what_single_calls_give_to_the_last_bit() -> None:
@@ -91,6 +94,23 @@ def test_threads_get_what_single_calls_give_to_the_last_bit() -> None:
         for _ in range(10):
             for found, right in zip(pool.map(gpu.extract, PICTURES), expected, strict=True):
                 assert [a.tobytes() for a in found] == right
+
+
+def test_threads_that_all_want_to_record_do_so_one_after_the_other() -> None:
+    runs = [extractor("cuda") for _ in range(2)]  # of one process, as two nodes have them
+    pictures = [texture(seed, 64 + 8 * seed, 96) for seed in range(4)]
+    expected = [[a.tobytes() for a in runs[0].extract(picture)] for picture in pictures]
+
+    def call(i: int) -> bool:
+        found = runs[i % 2].extract(pictures[i // 2 % 4])
+        return [a.tobytes() for a in found] == expected[i // 2 % 4]
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(call, range(160)))
+    lanes = [run._lanes.get() for run in runs for _ in range(GPU_LANES)]
+    slots = [slot for lane in lanes for slot in lane.slots.values()]
+    assert any(slot.graph is not None for slot in slots)
+    assert all(slot._may_record for slot in slots)  # no recording failed
 
 
 def test_suppression_is_that_of_the_cpu_to_the_last_bit() -> None:

@@ -72,21 +72,24 @@ def test_the_covariance_of_a_motion_is_that_of_numerical_derivatives() -> None:
 def test_m_estimates_of_lines_err_as_their_covariance_says(dimensions: int, num: int) -> None:
     rng, errors = np.random.default_rng(0), []
     for _ in range(600):
-        J, noise = rng.normal(size=(num, dimensions, 4)), rng.normal(size=(num, dimensions))
+        J, noise = rng.normal(size=(4, dimensions, num)), rng.normal(size=(dimensions, num))
         found = minimise(
-            np.zeros(4), lambda x, J=J, e=noise: (e - J @ x, J), lambda x, step: x + step, 1.0
+            np.zeros(4),
+            lambda x, J=J, e=noise: (e - np.tensordot(x, J, 1), J),
+            lambda x, step: x + step,
+            1.0,
         )
-        normal = np.einsum("mdi,mdj->ij", J, J)
-        covariance = m_estimate_covariance(noise - J @ found, normal, 1.0, 4)
+        normal = np.einsum("idm,jdm->ij", J, J)
+        covariance = m_estimate_covariance(noise - np.tensordot(found, J, 1), normal, 1.0, 4)
         assert covariance is not None
         errors.append(found @ np.linalg.solve(covariance, found))
     assert abs(np.mean(errors) - 4) < 4 * np.sqrt(2 * 4 / 600)
 
 
 def test_too_few_or_useless_matches_have_no_covariance() -> None:
-    assert m_estimate_covariance(np.ones((4, 1)), np.eye(5), 1.0, 5) is None
-    assert m_estimate_covariance(np.ones((40, 1)), np.diag([1.0, 0.0]), 1.0, 2) is None
-    assert m_estimate_covariance(np.full((40, 1), 9.0), np.eye(2), 1.0, 2) is None
+    assert m_estimate_covariance(np.ones((1, 4)), np.eye(5), 1.0, 5) is None
+    assert m_estimate_covariance(np.ones((1, 40)), np.diag([1.0, 0.0]), 1.0, 2) is None
+    assert m_estimate_covariance(np.full((1, 40), 9.0), np.eye(2), 1.0, 2) is None
     assert motion_covariance(T_1_0, np.ones((5, 2)), np.ones((5, 2)), FOCAL, 1.0) is None
 
 

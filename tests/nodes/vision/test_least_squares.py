@@ -10,8 +10,8 @@ LINE = np.linspace(0, 1, 200)
 
 def fit_line(values: np.ndarray, scale: float) -> np.ndarray:
     def evaluate(line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        derivative = np.column_stack([LINE, np.ones(200)])[:, None, :]
-        return (values - LINE * line[0] - line[1])[:, None], derivative
+        derivative = np.stack([LINE, np.ones(200)])[:, None]
+        return (values - LINE * line[0] - line[1])[None], derivative
 
     return minimise(np.zeros(2), evaluate, lambda line, step: line + step, scale)
 
@@ -28,8 +28,8 @@ def test_a_curve_is_followed_to_its_minimum_from_afar() -> None:
 
     def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         curve = x[1] * np.exp(x[0] * LINE)
-        derivative = np.column_stack([curve * LINE, curve / x[1]])[:, None, :]
-        return (values - curve)[:, None], derivative
+        derivative = np.stack([curve * LINE, curve / x[1]])[:, None]
+        return (values - curve)[None], derivative
 
     found = minimise(np.array([-1.0, 3.0]), evaluate, lambda x, step: x + step, 0.3)
     assert np.abs(found - [2, 0.5]).max() < 0.01
@@ -37,7 +37,7 @@ def test_a_curve_is_followed_to_its_minimum_from_afar() -> None:
 
 def test_errors_that_nothing_moves_leave_the_state() -> None:
     found = minimise(
-        np.ones(2), lambda _: (np.ones((3, 1)), np.zeros((3, 1, 2))), lambda x, s: x + s, 1.0
+        np.ones(2), lambda _: (np.ones((1, 3)), np.zeros((2, 1, 3))), lambda x, s: x + s, 1.0
     )
     assert found.tolist() == [1.0, 1.0]
 

@@ -7,6 +7,7 @@ import pytest
 from two_view_scene import BARREL, VGA, Scene, make_scene
 
 from nodes.vision.motion import (
+    MAX_SAMPLED,
     Motion,
     estimate_homography,
     estimate_motion,
@@ -53,6 +54,25 @@ def test_the_inliers_are_the_true_matches_but_for_chance(sample: Callable) -> No
     inliers = find(*scene.ideal, sample).inliers
     assert inliers[scene.is_true].mean() > 0.98
     assert inliers[~scene.is_true].mean() < 0.05
+
+
+def test_of_many_matches_some_from_all_over_are_sampled_and_all_are_judged() -> None:
+    scene = make_scene(noise_px=0.3, num_points=1000)
+    given = []
+
+    def sample(*arguments: object) -> np.ndarray | None:
+        given.append(arguments[0])
+        return sample_motion_poselib(*arguments)
+
+    motion = find(*scene.ideal, sample)
+    (points0,) = given
+    rows = [int(np.flatnonzero((scene.ideal[0] == point).all(axis=1))[0]) for point in points0]
+    assert len(rows) == MAX_SAMPLED
+    assert np.all(np.diff(rows) > 0) and np.diff(rows).max() <= 4 and rows[-1] > 990
+    assert motion.inliers.sum() > 950
+    few = make_scene(noise_px=0.3, num_points=MAX_SAMPLED).ideal
+    find(*few, sample)
+    assert np.array_equal(given[-1], few[0])
 
 
 def test_refinement_at_the_scale_of_the_noise_takes_a_quarter_off_the_error() -> None:

@@ -120,7 +120,7 @@ def test_a_view_that_mirrors_or_zooms_too_far_is_not_sane() -> None:
 
 def test_patches_are_taken_and_joined_row_by_row() -> None:
     patches = cut_patches(PICTURE, corners(), 11)
-    joined = patches.take(np.array([3, 1])).followed_by(patches.take(np.array([0])))
+    joined = patches.joined(np.array([3, 1]), patches.take(np.array([0])))
     assert np.array_equal(joined.looks, patches.looks[[3, 1, 0]])
     assert np.array_equal(joined.steps, patches.steps[[3, 1, 0]])
     assert len(joined.views) == 3

@@ -6,6 +6,8 @@ from two_view_scene import VGA, make_scene
 
 from nodes.vision.se3 import direction_angle, from_rotation_vector, rotation_angle, transform
 from nodes.vision.two_view import (
+    columns,
+    cross,
     decompose_essential,
     epipole_distance,
     essential,
@@ -129,6 +131,16 @@ def test_the_four_motions_of_e_are_rotations_and_all_give_e_back() -> None:
         back = essential(T) / np.linalg.norm(essential(T))
         same = np.sum(back * E_1_0) / np.linalg.norm(E_1_0)
         assert abs(same) == pytest.approx(1)
+
+
+def test_cross_products_are_those_of_each_column() -> None:
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 7))
+    assert np.allclose(cross(a, b), np.cross(a.T, b.T).T)
+    assert np.allclose(cross(a[:, :1], b), np.cross(a[:, 0], b.T).T)
+
+
+def test_columns_are_homogeneous_points() -> None:
+    assert columns(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist() == [[1, 3], [2, 4], [1, 1]]
 
 
 def test_normalising_takes_out_k() -> None:
