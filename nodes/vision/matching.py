@@ -127,7 +127,7 @@ def select_matches(
     the nearest of the other. Without the latter an index may occur several times in column 1.
     """
     nearest = neighbours.nearest
-    keep = np.ones(len(nearest), np.bool_)
+    keep = neighbours.distance < np.sqrt(FAR) / 2  # to one that is not finite it is sqrt(FAR)
     if ratio < 1:
         second = neighbours.second.astype(np.float64)
         keep &= np.isfinite(second) & (neighbours.distance < ratio * second)

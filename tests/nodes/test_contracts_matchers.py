@@ -127,3 +127,9 @@ def test_descriptors_that_are_not_finite_have_no_matches(ratio: float) -> None:
     partly[2, 7] = np.inf
     matches, _ = matcher.match(replace(points, descriptors=partly), points)
     assert matches.tolist() == [[0, 0], [1, 1], [3, 3], [4, 4]]
+
+
+def test_descriptors_that_are_not_finite_match_nothing(matcher: FindsMatches) -> None:
+    points = described(0).take(np.arange(5))
+    broken = replace(points, descriptors=np.full((5, 8), np.nan, np.float32))
+    assert len(matcher.match(broken, broken)[0]) == 0
