@@ -149,7 +149,7 @@ def test_a_followed_point_keeps_its_identity_and_none_is_used_twice() -> None:
     assert num_with_new >= 2
 
 
-def test_corners_are_looked_for_where_points_were_lost_and_every_third_image_in_any_case() -> None:
+def test_corners_are_looked_for_where_points_were_lost_or_there_were_none() -> None:
     still = send_all(tracker(), [warped(0)] * 8)
     num_new = [len(found.keypoints_cur) - len(found.matches) for found in still]
     assert num_new[0] == num_new[1] == 0

@@ -10,6 +10,7 @@ SUITES = {
     "pose": "benchmarks.pose",
     "links": "benchmarks.links",
     "pipeline": "benchmarks.pipeline",
+    "profile": "benchmarks.profile",
     "live": "benchmarks.live",
     "memory": "benchmarks.memory",
     "streams": "benchmarks.streams",

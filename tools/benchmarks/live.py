@@ -9,6 +9,7 @@ from benchmarks.record import Findings
 from benchmarks.settings import RECORDING, Settings
 from pipeline import launch
 
+GRAPH = "klt"
 FPS = 30
 LAPS = 23  # of 400 frames: five minutes and a bit
 QUICK_FRAMES, QUICK_LAPS = 300, 2
@@ -21,31 +22,24 @@ UNITS = {
 def run(settings: Settings) -> Findings:
     """Measure drops and latency once: a run of minutes is many repeats by itself."""
     folder = settings.recording(RECORDING)
-    found = race(
-        [
-            Contestant(f"posestream {graph}", lambda g=graph: lambda: _run(folder, g, settings))
-            for graph in ("klt", "klt_pairs")
-        ],
-        1,
-        warm_up=False,
-    )
+    contestant = Contestant(f"posestream {GRAPH}", lambda: lambda: _run(folder, settings))
+    found = race([contestant], 1, warm_up=False)
     note = (
-        f"{RECORDING}, looped, {FPS} frames a second; JPEG or PNG decoding included. `klt` is the "
-        "whole graph with odometry and recorder, `klt_pairs` the poses alone. The latency is that "
-        "of the recorder's poses, from the release of the frame. Frames dropped are those that no "
-        "pose answers."
+        f"{RECORDING}, looped, {FPS} frames a second; decoding included. The whole graph "
+        "with odometry and recorder. The latency is that of the recorder's poses, from the release "
+        "of the frame. Frames dropped are those that no pose answers."
     )
     return Findings(found.rows(UNITS), [note])
 
 
-def _run(folder: Path, graph: str, settings: Settings) -> Values:
+def _run(folder: Path, settings: Settings) -> Values:
     recognised = launch.recognise(str(folder), None)
     sets = [f"capture.{override}" for override in recognised.overrides]
     laps = QUICK_LAPS if settings.quick else LAPS
     sets += [f"capture.pace={FPS}", f"capture.params.loop={laps}"]
     sets += [f"capture.params.stop={QUICK_FRAMES}"] if settings.quick else []
     with tempfile.TemporaryDirectory() as out:
-        seen = observed(graph, Path(out) / "run", *sets)
+        seen = observed(GRAPH, Path(out) / "run", *sets)
     (poses,) = (sink for sink in seen["stats"]["sinks"] if sink["sink"] == "recorder.pose")
     frames = poses["frames_captured"]
     return {

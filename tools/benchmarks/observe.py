@@ -23,6 +23,8 @@ from pipeline.runner import run
 from pipeline.stats import NodeStats
 
 TOOLS = Path(__file__).resolve().parents[1]
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "MKL", "OMP")}
+"""As the command line of posestream sets it: threads of a matrix product would only spin."""
 
 
 def resident_mb() -> float:
@@ -66,26 +68,26 @@ def observed(graph_file: Path | str, out: Path, *sets: str, every: int = 1000) -
         NotMeasuredError: the run fails.
     """
     flags = [word for setting in sets for word in ("--set", setting)]
-    text = run_python(
-        "-m", "benchmarks.observe", str(graph_file), str(out), "--every", str(every), *flags
-    )
+    arguments = [str(graph_file), str(out), "--every", str(every), *flags]
+    text = run_python("-m", "benchmarks.observe", *arguments, environment=ONE_THREAD)
     seen: dict[str, Any] = json.loads(text)
     if seen["exit_code"] != 0:
         raise NotMeasuredError(seen["stats"]["why"])
     return seen
 
 
-def run_python(*arguments: str) -> str:
+def run_python(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Run Python with this checkout in its path, and return what it prints.
 
     Raises:
         NotMeasuredError: it fails; the message is the last that it says.
     """
     paths = [str(TOOLS), str(TOOLS.parent), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    path = os.pathsep.join(filter(None, paths))
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode != 0:
         raise NotMeasuredError(reason_of(RuntimeError(done.stderr or done.stdout)))
     return done.stdout

@@ -1,4 +1,4 @@
-"""Suite pipeline: whole graphs beside the hand-written loop on the same frames; and their profile.
+"""Suite pipeline: whole graphs beside the hand-written loop on the same frames.
 
 The loop (tools/naive_loop.py) has the same detector and the same estimator with the same limits.
 `pairs` and `klt_pairs` do what it does; `video` and `klt` also place every frame. Speed is measured
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Contestant, Race, Values, race
-from benchmarks.observe import observed, run_python
+from benchmarks.measure import Contestant, Values, race
+from benchmarks.observe import run_python
 from benchmarks.record import ROOT, Findings
 from benchmarks.settings import RECORDING, Settings
-from pipeline import launch
 
 LOOP = str(ROOT / "tools" / "naive_loop.py")
 LIMITS = ("--min-iterations", "50", "--max-iterations", "2000")
@@ -27,8 +26,6 @@ UNITS = {
     "rate": "fps", "times the loop": "", "rotation": "deg, median at step 5",
     "direction": "deg, median at step 5", "lost": "pairs at step 5",
 }  # fmt: skip
-NODES = ("capture", "detector", "tracker", "matcher", "calibrator", "pose", "odometry")
-PROFILED = ("kitti00", RECORDING)
 GRAPHS: dict[str, tuple[str, tuple[str, ...]]] = {
     "posestream pairs, SIFT": ("pairs", ()),
     "posestream pairs, SIFT at half resolution": ("pairs", HALF),
@@ -52,31 +49,20 @@ class Input:
 
 
 def run(settings: Settings) -> Findings:
-    """Measure speed and accuracy in turns, then where the CPU time goes."""
+    """Measure speed and accuracy in turns."""
     taken = Input(settings.recording(RECORDING), 40 if settings.quick else None)
-    _read_once(taken.folder)
+    read_once(taken.folder)
     found = race(_contestants(taken), settings.repeats, warm_up=False)
     found.add_ratio("times the loop", "rate", BASE)
-    profile = race(_profiles(settings), 1 if settings.quick else 3, warm_up=False)
-    rows = found.rows(UNITS, "Speed and accuracy") + profile.rows(_columns(profile), "Profile")
     note = (
         f"{RECORDING}. The loop has SIFT 1000 on OpenCV's own threads, FLANN and ratio 0.8; "
         f"poselib with the limits {LIMITS[1]} to {LIMITS[3]} samples, or OpenCV's RANSAC. Rates "
-        "are without the start of the interpreter. Each repeat has its own seed. Profile: CPU time "
-        "of a frame in each node's code (median of its own repeats); `rest` is what the run took "
-        "beside: engine, opening and closing."
+        "are without the start of the interpreter. Each repeat has its own seed."
     )
-    return Findings(rows, [note])
+    return Findings(found.rows(UNITS), [note])
 
 
-def _columns(profile: Race) -> dict[str, str]:
-    """Return the columns of the profile: the whole, the nodes along the graph, the rest."""
-    seen = [column for runs in profile.runs.values() for run in runs for column in run]
-    order = ["total", *NODES, *(c for c in seen if c != "rest"), "rest"]
-    return {column: "ms CPU" for column in order if column in seen}
-
-
-def _read_once(folder: Path) -> None:
+def read_once(folder: Path) -> None:
     """Read all files, so that the first contestant does not pay for the disk."""
     for path in sorted((folder / "frames").iterdir()):
         path.read_bytes()
@@ -125,27 +111,3 @@ def _errors(figures: dict[str, Any]) -> Values:
         "lost": figures["num_missing"],
     }
     return {name: float(value) for name, value in named.items() if value is not None}
-
-
-def _profiles(settings: Settings) -> Iterator[Contestant]:
-    for recording in PROFILED:
-        for graph in ("pairs", "klt_pairs", "video", "klt"):
-
-            def prepare(name: str = recording, graph: str = graph) -> Any:
-                folder = settings.recording(name)
-                return lambda: _profile(Input(folder, 30 if settings.quick else None), graph)
-
-            yield Contestant(f"{graph}, {recording}", prepare)
-
-
-def _profile(taken: Input, graph: str) -> Values:
-    """Return the CPU time of a frame by node, and what the run took beside."""
-    found = launch.recognise(str(taken.folder), None)
-    sets = [f"capture.{override}" for override in found.overrides] + taken.sets(1)
-    with tempfile.TemporaryDirectory() as folder:
-        seen = observed(graph, Path(folder) / "run", *sets)
-    (stream,) = seen["stats"]["streams"].values()
-    per_frame = 1e3 / stream["frames_captured"]
-    nodes = {name: seconds * per_frame for name, seconds in seen["stats"]["cpu_s"].items()}
-    total = seen["cpu_s"] * per_frame
-    return {"total": total, **nodes, "rest": total - sum(nodes.values())}
