@@ -201,7 +201,8 @@ def test_a_killed_process_is_named_within_5_s(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 from pathlib import Path
 from pipeline import config
 from pipeline.runner import run
