@@ -1,7 +1,7 @@
 """The suites of the benchmark tool: equal work on all sides, and figures that mean what they say."""
 
-from collections.abc import importlib.util
-import Callable
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
