@@ -34,7 +34,8 @@ class Sift(FindsKeypoints):
         sigma: Annotated[float, "blur of the first scale, pixels"] = 1.6
         root_sift: Annotated[bool, "compare square roots of the L1-normalised descriptors"] = False
         half_resolution: Annotated[
-            bool, "search the image at half its size: a third of the work, and of the keypoints"
+            bool,
+            "search the image at half its size: a quarter of the work, a third of the keypoints",
         ] = False
 
         def __post_init__(self) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.matchers import FindsMatches, Found
-from nodes.networks.neighbours import FAR, Nearest, NeighbourFinder
+from nodes.networks.neighbours import Nearest, NeighbourFinder
 from nodes.vision.keypoints import Described
 from nodes.vision.matching import (
     Neighbours,
     as_values,
+    check_kinds,
     distinctness,
     select_matches,
 )
@@ -51,7 +52,7 @@ class MutualNearest(FindsMatches):
             ValueError: the descriptors of a pair are of different kinds.
         """
         for prev, cur in pairs:
-            _check_kinds(prev, cur)
+            check_kinds(prev.descriptors, cur.descriptors)
         full = [pair for pair in pairs if len(pair[0].keypoints) and len(pair[1].keypoints)]
         values = [(as_values(prev.descriptors), as_values(cur.descriptors)) for prev, cur in full]
         found = iter(self._finder.find(values))
@@ -68,18 +69,8 @@ class MutualNearest(FindsMatches):
             found.nearest, scale(found.squared), scale(found.second), found.nearest_back
         )
         matches = select_matches(neighbours, self.options.ratio, cross_check=True)
-        matches = matches[found.squared[matches[:, 0]] < FAR]
         rows = matches[:, 0]
         return matches, distinctness(neighbours.distance[rows], neighbours.second[rows])
-
-
-def _check_kinds(prev: Described, cur: Described) -> None:
-    one, other = prev.descriptors, cur.descriptors
-    if one.dtype != other.dtype or one.shape[1] != other.shape[1]:
-        raise ValueError(
-            f"descriptors {one.dtype} {one.shape} and {other.dtype} {other.shape} "
-            "cannot be compared"
-        )
 
 
 def _is_binary(described: Described) -> bool:

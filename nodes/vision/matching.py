@@ -42,11 +42,7 @@ def find_neighbours(
     Raises:
         ValueError: the descriptors are of different kinds.
     """
-    if descriptors0.dtype != descriptors1.dtype or descriptors0.shape[1] != descriptors1.shape[1]:
-        raise ValueError(
-            f"descriptors {descriptors0.dtype} {descriptors0.shape} and "
-            f"{descriptors1.dtype} {descriptors1.shape} cannot be compared"
-        )
+    check_kinds(descriptors0, descriptors1)
     n0, n1 = len(descriptors0), len(descriptors1)
     if not n0 or not n1:
         empty = np.empty(0, np.float32)
@@ -66,6 +62,19 @@ def find_neighbours(
     if descriptors0.dtype == np.float32:
         first, second = np.sqrt(first), np.sqrt(second)
     return Neighbours(nearest, first, second, back)
+
+
+def check_kinds(descriptors0: Descriptors, descriptors1: Descriptors) -> None:
+    """Refuse descriptors of which one cannot be compared with the other.
+
+    Raises:
+        ValueError: they differ in dtype or length.
+    """
+    if descriptors0.dtype != descriptors1.dtype or descriptors0.shape[1] != descriptors1.shape[1]:
+        raise ValueError(
+            f"descriptors {descriptors0.dtype} {descriptors0.shape} and "
+            f"{descriptors1.dtype} {descriptors1.shape} cannot be compared"
+        )
 
 
 def as_values(descriptors: Descriptors) -> Float32:
