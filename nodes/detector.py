@@ -30,6 +30,7 @@ class Detector(Node):
         super().open(resources)
         limit_threads(resources.threads)
         self._detector = DETECTORS.create(self.params.algorithm, self.params.options)
+        self._detector.batch_size = resources.batch
 
     def process(self, frame: Frame) -> Iterator[Features]:
         """Find the keypoints of a frame."""

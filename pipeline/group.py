@@ -79,6 +79,7 @@ class Group:
                     streams=streams,
                     out=out,
                     seed=self.graph.seed,
+                    batch=loop.spec.batch.size,
                     empty=loop.outlets.empty,
                     report=lambda name, value, stats=stats: _show(stats.gauges, name, value),  # type: ignore[misc]
                     warn=lambda text, stats=stats: _add_once(stats.warnings, text),  # type: ignore[misc]

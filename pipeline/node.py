@@ -105,6 +105,8 @@ class Resources:
     """The run folder; nodes write nowhere else."""
     seed: int = 0
     """Seed of the run, to be mixed with stream and seq."""
+    batch: int = 1
+    """The most messages that `process_batch` is given."""
     threads: int = 1
     """Number of threads that a library may use inside this node."""
     empty: Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]] = np.empty

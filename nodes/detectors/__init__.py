@@ -31,6 +31,9 @@ DETECTORS = Registry(
 class FindsKeypoints(Protocol):
     """What the detector node asks of a detector; to be inherited from."""
 
+    batch_size: int = 1
+    """The most images that `detect_batch` is given; the node sets it once."""
+
     def detect(self, image: Image, mask: Image | None = None) -> Keypoints:
         """Return the keypoints of an image (H, W[, 3]) inside the mask, in canonical order."""
         ...

@@ -44,14 +44,9 @@ class SuperPoint(FindsKeypoints):
             Literal["auto", "float32", "bfloat16", "float16"],
             "of the network; auto is float32 on a CPU and float16 on a GPU",
         ] = "auto"
-        batch_size: Annotated[
-            int, "images that a GPU takes at once; smaller batches cost as much"
-        ] = 8
 
         def __post_init__(self) -> None:
             self.selection()
-            if not 1 <= self.batch_size <= 256:
-                raise ValueError(f"batch_size must be from 1 to 256, not {self.batch_size}")
 
         def selection(self) -> Selection:
             """Return what is asked of a keypoint.
@@ -68,7 +63,6 @@ class SuperPoint(FindsKeypoints):
             self.options.selection(),
             device=self.options.device,
             precision=self.options.precision,
-            batch_size=self.options.batch_size,
         )
 
     def detect(self, image: Image, mask: Image | None = None) -> Keypoints:
@@ -79,7 +73,8 @@ class SuperPoint(FindsKeypoints):
         self, images: Sequence[Image], masks: Sequence[Image | None]
     ) -> list[Keypoints]:
         """Return what `detect` would for each image; see `Extractor.extract_batch`."""
-        found = self._extractor.extract_batch([to_grey(image) for image in images], masks)
+        greys = [to_grey(image) for image in images]
+        found = self._extractor.extract_batch(greys, masks, self.batch_size)
         return [_keypoints(one) for one in found]
 
 

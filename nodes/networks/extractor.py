@@ -28,6 +28,8 @@ Image = npt.NDArray[np.uint8]
 
 GPU_LANES = 3
 """One is filled, one computes, one is read; a fourth thread waits, and memory stays bounded."""
+MAX_ELEMENTS = 2**31 - 1
+"""Of a tensor; convolutions count them in 32 bits."""
 MAX_SLOTS = 4
 """Of a lane; photographs of many sizes would else fill the memory."""
 _RECORDING = threading.Lock()
@@ -37,9 +39,7 @@ _RECORDING = threading.Lock()
 class Extractor:
     """Finds keypoints with a network; may be called by several threads.
 
-    network: on any device; the extractor takes it over. batch_size: number of images that a GPU
-    takes at once. A smaller batch is filled up with black, so that its speed and its kernels, and
-    with them the results, do not depend on how many images happened to come together.
+    network: on any device; the extractor takes it over.
     """
 
     def __init__(
@@ -49,12 +49,11 @@ class Extractor:
         *,
         device: str = "auto",
         precision: str = "auto",
-        batch_size: int = 8,
     ) -> None:
         self.device = find_device(device)
         self.dtype = find_dtype(precision, self.device)
         self.selection = selection or Selection()
-        self.batch_size = batch_size
+        self._width = network.widths.blocks[0]
         self._network = network.eval().requires_grad_(False)
         self._network.to(self.device, self.dtype)
         for parameter in self._network.parameters():
@@ -70,15 +69,20 @@ class Extractor:
         """Return the keypoints of a grey image (H, W), best first; none where the mask is 0."""
         return self.extract_together([image], [mask], 1)[0]
 
-    def extract_batch(self, images: Sequence[Image], masks: Sequence[Image | None]) -> list[Found]:
+    def extract_batch(
+        self, images: Sequence[Image], masks: Sequence[Image | None], batch_size: int
+    ) -> list[Found]:
         """Return what `extract` would for each image; a GPU takes images of one size together.
+
+        It takes `batch_size` at once. A smaller batch is filled up with black, so that its speed
+        and its kernels, and with them the results, do not depend on how many came together.
 
         On a CPU the results are the same to the bit. On a GPU another batch size may choose other
         kernels, which differ by rounding.
         """
         if self.device.type == "cpu":  # eight at once take longer than eight after each other
             return [self.extract(image, mask) for image, mask in zip(images, masks, strict=True)]
-        return self.extract_together(images, masks, self.batch_size)
+        return self.extract_together(images, masks, batch_size)
 
     @torch.inference_mode()
     def extract_together(
@@ -88,13 +92,18 @@ class Extractor:
         found: dict[int, Found] = {}
         for shape in dict.fromkeys(image.shape for image in images):
             same = [i for i, image in enumerate(images) if image.shape == shape]
-            for start in range(0, len(same), batch_size):
-                rows = same[start : start + batch_size]
+            size = min(batch_size, self._most_at_once(shape))
+            for start in range(0, len(same), size):
+                rows = same[start : start + size]
                 results = self._run(
-                    (batch_size, *shape), [images[i] for i in rows], [masks[i] for i in rows]
+                    (size, *shape), [images[i] for i in rows], [masks[i] for i in rows]
                 )
                 found.update(zip(rows, results, strict=True))
         return [found[i] for i in range(len(images))]
+
+    def _most_at_once(self, shape: tuple[int, ...]) -> int:
+        """Return how many images of a shape (H, W) the widest layer can take."""
+        return max(1, MAX_ELEMENTS // max(1, self._width * shape[0] * shape[1]))
 
     def compute(self, images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Return the packed keypoints of images (B, H, W) uint8 on the device."""

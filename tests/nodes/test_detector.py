@@ -217,3 +217,9 @@ def test_inside_the_circle_of_an_endoscope_as_many_keypoints_are_found_as_asked_
     x, y = np.rint(features.keypoints).astype(int).T
     assert len(x) == 60
     assert (mask[y, x] != 0).all()
+
+
+def test_a_detector_is_told_how_many_images_come_at_once(tmp_path: Path) -> None:
+    node = Detector()
+    node.open(Resources(batch=6))
+    assert node._detector.batch_size == 6

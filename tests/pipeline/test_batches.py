@@ -25,7 +25,8 @@ def batches(out: Path) -> list[Counter[str]]:
 
 
 def test_every_stream_has_its_place_in_every_batch_while_all_have_something(tmp_path: Path) -> None:
-    assert run_text(THREE, tmp_path).exit_code == 0
+    result = run_text(THREE, tmp_path)
+    assert (result.exit_code, result.report.reported["batch"]) == (0, 3)
     found = batches(tmp_path)
     assert sum(batch.total() for batch in found) == 360
     even = sum(batch == Counter(("fast", "faster", "fastest")) for batch in found)

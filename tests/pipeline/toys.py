@@ -268,6 +268,7 @@ class Batches(Relay):
 
     def open(self, resources: Resources) -> None:
         super().open(resources)
+        resources.report("batch", resources.batch)
         self.file = (resources.out / f"{resources.node}.txt").open("w")
 
     def process_batch(self, messages: Sequence[Number]) -> Iterator[Any]:

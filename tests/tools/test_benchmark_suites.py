@@ -148,6 +148,5 @@ def test_the_superpoint_graph_takes_batches_of_all_streams(load: Load, tmp_path:
     text = streams.graph_text(settings.Settings(tmp_path), nodes, 2, (64, 48), plan)
     graph = config.load_text(text, "streams.yaml")
     detector = graph.nodes["detector"]
-    assert (detector.batch.size, detector.params.options.batch_size) == (2, 2)
+    assert detector.batch.size == 2
     assert len(graph.nodes["sink"].inputs) == 1
-    assert "batch_size" not in nodes["detector"]["options"]  # those of the other numbers of streams

@@ -76,9 +76,11 @@ def make(weights: Path, device: str, batch: int = 1, precision: str = "auto") ->
     """Return the detector with as many keypoints as the peer has."""
     options = {
         "weights": str(weights), "max_keypoints": KEYPOINTS, "threshold": THRESHOLD,
-        "batch_size": batch, "device": device, "precision": precision,
+        "device": device, "precision": precision,
     }  # fmt: skip
-    return create(DETECTORS, "superpoint", options)
+    detector = create(DETECTORS, "superpoint", options)
+    detector.batch_size = batch
+    return detector
 
 
 def contestants(images: list[Image], weights: Path, device: str) -> Iterator[Contestant]:

@@ -3,7 +3,6 @@
 import json
 import tempfile
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,16 +106,13 @@ def graph_text(settings: Settings, nodes: Nodes, count: int, size: Size, plan: P
     }  # fmt: skip
     names = [f"camera{index:02d}" for index in range(count)]
     batch = {"size": count, "wait_ms": WAIT_MS}
-    detector = deepcopy(nodes["detector"])
-    if detector["algorithm"] == "superpoint":  # a GPU fills every batch up to this size
-        detector["options"]["batch_size"] = count
     graph: dict[str, Any] = {
         name: {"type": "benchmarks.graph_nodes:CameraLoop", "params": dict(params)}
         for name in names
     }
     graph["detector"] = {
         "type": "detector", "inputs": {"frame": [f"{name}.frame" for name in names]},
-        "batch": batch, "params": detector,
+        "batch": batch, "params": nodes["detector"],
     }  # fmt: skip
     graph["matcher"] = {
         "type": "matcher", "inputs": {"features": "detector.features"}, "batch": dict(batch),

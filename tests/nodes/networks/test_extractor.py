@@ -62,10 +62,10 @@ def test_results_have_the_promised_types_and_order() -> None:
 def test_a_batch_of_any_sizes_is_as_single_calls_to_the_last_bit() -> None:
     run = extractor()
     masks = [None if i % 2 else (image > 90).astype(np.uint8) for i, image in enumerate(PICTURES)]
-    batch = run.extract_batch(PICTURES, masks)
+    batch = run.extract_batch(PICTURES, masks, 4)
     for image, mask, found in zip(PICTURES, masks, batch, strict=True):
         assert_same(found, extractor().extract(image, mask))
-    assert run.extract_batch([], []) == []
+    assert run.extract_batch([], [], 4) == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4])
@@ -144,7 +144,7 @@ def test_weights_that_overflow_are_told_apart_from_an_image_without_keypoints(
 @pytest.mark.parametrize("size", [(0, 10), (10, 0), (0, 0)])
 def test_an_image_without_pixels_has_no_keypoints(size: tuple[int, int]) -> None:
     image = np.zeros(size, np.uint8)
-    empty, full = extractor().extract_batch([image, PICTURES[0]], [None, None])
+    empty, full = extractor().extract_batch([image, PICTURES[0]], [None, None], 2)
     assert empty.keypoints.shape == (0, 2)
     assert empty.descriptors.shape == (0, SMALL.descriptor)
     assert len(full.scores) > 100
@@ -199,3 +199,18 @@ def test_bfloat16_and_float32_agree_on_a_photograph(data_dir: Callable[..., obje
     b = extractor(precision="bfloat16").extract(image)
     common = {tuple(p) for p in a.keypoints} & {tuple(p) for p in b.keypoints}
     assert len(common) > 0.7 * len(a.scores)
+
+
+def test_a_batch_too_large_for_the_widest_layer_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = extractor()
+    same = [PICTURES[0]] * 5
+    expected = run.extract_together(same, [None] * 5, 1)
+    shapes = []
+    compute = run.compute
+    monkeypatch.setattr(run, "compute", lambda i, m: shapes.append(len(i)) or compute(i, m))
+    per_image = PICTURES[0].size * SMALL.blocks[0]
+    monkeypatch.setattr("nodes.networks.extractor.MAX_ELEMENTS", 2 * per_image)
+    found = run.extract_together(same, [None] * 5, 4)
+    assert max(shapes) <= 2 < len(found) == 5
+    for one, other in zip(found, expected, strict=True):
+        assert np.allclose(one.scores, other.scores, atol=1e-5)

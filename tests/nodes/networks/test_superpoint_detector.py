@@ -81,8 +81,6 @@ def test_every_setting_of_the_choice_has_its_effect(weights: str) -> None:
         ({"threshold": 2.0}, "threshold must be at least 0.0001 and less than 1, not 2.0"),
         ({"nms_radius_px": 65}, "nms_radius_px must be from 0 to 16, not 65"),
         ({"border_px": -1}, "border_px must be at least 0, not -1"),
-        ({"batch_size": 0}, "batch_size must be from 1 to 256, not 0"),
-        ({"batch_size": 257}, "batch_size must be from 1 to 256, not 257"),
     ],
 )
 def test_settings_without_sense_are_errors(options: dict[str, float], message: str) -> None:

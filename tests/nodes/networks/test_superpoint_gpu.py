@@ -19,11 +19,9 @@ pytestmark = [
 PICTURES = [texture(seed, *size) for seed in range(2) for size in ((240, 320), (117, 163))]
 
 
-def extractor(device: str, precision: str = "auto", batch_size: int = 4) -> Extractor:
+def extractor(device: str, precision: str = "auto") -> Extractor:
     network = generated_superpoint(Widths())
-    return Extractor(
-        network, Selection(), device=device, precision=precision, batch_size=batch_size
-    )
+    return Extractor(network, Selection(), device=device, precision=precision)
 
 
 def shared(a: Found, b: Found) -> tuple[float, float, float]:
@@ -70,9 +68,9 @@ def test_eager_and_recorded_runs_and_all_later_ones_are_the_same_to_the_last_bit
 
 def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
     gpu = extractor("cuda")
-    full = gpu.extract_batch([PICTURES[0], PICTURES[2]] * 2, [None] * 4)
+    full = gpu.extract_batch([PICTURES[0], PICTURES[2]] * 2, [None] * 4, 4)
     for i in (0, 1):
-        (alone,) = gpu.extract_batch([PICTURES[0::2][i]], [None])
+        (alone,) = gpu.extract_batch([PICTURES[0::2][i]], [None], 4)
         for a, b, c in zip(full[i], full[i + 2], alone, strict=True):
             assert a.tobytes() == b.tobytes() == c.tobytes()
 
@@ -80,7 +78,9 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
 def test_a_batch_is_as_single_calls_within_rounding() -> None:
     gpu = extractor("cuda")
     masks = [None, (PICTURES[1] > 90).astype(np.uint8), None, None]
-    for image, mask, found in zip(PICTURES, masks, gpu.extract_batch(PICTURES, masks), strict=True):
+    for image, mask, found in zip(
+        PICTURES, masks, gpu.extract_batch(PICTURES, masks, 4), strict=True
+    ):
         common, scores, angle = shared(found, gpu.extract(image, mask))
         assert common >= 0.955
         assert scores <= 0.015
@@ -125,7 +125,7 @@ def test_memory_is_flat_over_200_calls() -> None:
     gpu = extractor("cuda")
 
     def call() -> None:
-        gpu.extract_batch(PICTURES, [None] * len(PICTURES))
+        gpu.extract_batch(PICTURES, [None] * len(PICTURES), 4)
         gpu.extract(PICTURES[0])
 
     for _ in range(5):
