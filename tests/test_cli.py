@@ -221,7 +221,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "two_streams", "--config", "pairs"], 2, "two_streams is a graph itself: --config pairs has no use for it"),
         (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["run", "images", "--placement", "threds"], 2, "--placement threds: unknown placement. Did you mean 'threads'? Allowed: threads, processes"),
-        (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, aliked, xfeat"),
+        (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, superpoint-small, aliked, xfeat"),
         (["run", "images", "--set", "detectr.workers=2"], 2, "--set detectr.workers=2: unknown node or key 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, calibrator, pose, odometry, recorder, visualiser, name, nodes, limits, place, carrier, seed"),
         (["check", "vide"], 2, "unknown graph 'vide'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["check", "nothing.yaml"], 2, "nothing.yaml: no such file"),

@@ -65,6 +65,9 @@ def weights(
         show(as_json)
     elif action is Action.PATH:
         typer.echo(locate(known(name).name))
+    elif known(name).is_shipped:
+        typer.echo(f"nothing to fetch: {name} is shipped with posestream", err=True)
+        typer.echo(locate(name))
     else:
         typer.echo(fetch(known(name), to or cache_folder(), accept_licence=accept_licence))
 
@@ -92,8 +95,12 @@ def show(as_json: bool) -> None:
 
 def _row(entry: Weights) -> dict[str, Any]:
     path = find(entry)
-    state = "no" if path is None else "yes" if sha256(path) == entry.sha256 else "damaged"
-    return {**dataclasses.asdict(entry), "state": state, "path": path and str(path)}
+    row = {**dataclasses.asdict(entry), "path": path and str(path)}
+    if path is None:
+        return {**row, "state": "no"}
+    if entry.is_shipped:
+        return {**row, "state": "shipped", "num_bytes": path.stat().st_size}
+    return {**row, "state": "yes" if sha256(path) == entry.sha256 else "damaged"}
 
 
 def fetch(entry: Weights, folder: Path, *, accept_licence: bool = False) -> Path:

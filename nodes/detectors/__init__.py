@@ -20,6 +20,7 @@ DETECTORS = Registry(
         "sift": "nodes.detectors.sift:Sift",
         "orb": "nodes.detectors.orb:Orb",
         "superpoint": "nodes.detectors.superpoint:SuperPoint",
+        "superpoint-small": "nodes.detectors.superpoint_small:SuperPointSmall",
         "aliked": "nodes.detectors.aliked:Aliked",
         "xfeat": "nodes.detectors.xfeat:XFeat",
     },

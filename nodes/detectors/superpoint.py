@@ -1,7 +1,7 @@
 """SuperPoint (DeTone et al., CVPR Workshops 2018), on a CPU or in batches on a GPU."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from nodes.detectors import FindsKeypoints
 from nodes.networks.extractor import Extractor
-from nodes.networks.keypoint_head import Found, Selection
+from nodes.networks.keypoint_head import Found
+from nodes.networks.selection import Selection
 from nodes.networks.state_dicts import load_superpoint
 from nodes.networks.weights import locate
 from nodes.vision.images import to_grey
@@ -18,9 +19,9 @@ from nodes.vision.keypoints import Keypoints
 Image = npt.NDArray[np.uint8]
 
 SIZE_PX = 8.0
-"""Given as the size of every keypoint: the side of a cell, which the network describes as one. It
-knows no scale; what it sees of the surroundings reaches 42 pixels to each side, and counts less the
-farther away it is."""
+"""Given as the size of every keypoint, in pixels of its octave: the side of a cell, which the
+network describes as one. It knows no scale; what it sees of the surroundings reaches 42 pixels to
+each side, and counts less the farther away it is."""
 
 
 class SuperPoint(FindsKeypoints):
@@ -37,6 +38,10 @@ class SuperPoint(FindsKeypoints):
         threshold: Annotated[float, "lowest probability of a keypoint"] = 0.015
         nms_radius_px: Annotated[int, "keeps the best keypoint within this many pixels"] = 4
         border_px: Annotated[int, "drops keypoints this near to the edge of the image"] = 4
+        subpixel: Annotated[bool, "moves keypoints to the peak of the scores around them"] = False
+        octaves: Annotated[
+            int, "also finds keypoints at half, a quarter, an eighth of the size: 1 to 4"
+        ] = 1
         device: Annotated[
             Literal["auto", "cpu", "cuda"], "where to run; auto takes a GPU if there is one"
         ] = "auto"
@@ -54,7 +59,8 @@ class SuperPoint(FindsKeypoints):
             Raises:
                 ValueError: a setting is out of its range.
             """
-            return Selection(self.max_keypoints, self.threshold, self.nms_radius_px, self.border_px)
+            names = (field.name for field in fields(Selection))
+            return Selection(**{name: getattr(self, name) for name in names})
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or self.Options()
@@ -79,12 +85,11 @@ class SuperPoint(FindsKeypoints):
 
 
 def _keypoints(found: Found) -> Keypoints:
-    """Add sizes and angles; the order by (-score, y, x) is the canonical one already."""
-    number = len(found.scores)
+    """Add sizes and angles; the order by (-score, y, x, size) is the canonical one already."""
     return Keypoints(
         keypoints=found.keypoints,
         scores=found.scores,
-        sizes=np.full(number, SIZE_PX, np.float32),
-        angles=np.full(number, np.nan, np.float32),
+        sizes=found.scales * np.float32(SIZE_PX),
+        angles=np.full(len(found.scores), np.nan, np.float32),
         descriptors=found.descriptors,
     )

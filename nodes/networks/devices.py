@@ -40,3 +40,10 @@ def find_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     return PRECISIONS[precision]
+
+
+def use_channels_last(network: torch.nn.Module) -> None:
+    """Lay the kernels of a network out pixel by pixel; its images should lie so too."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)

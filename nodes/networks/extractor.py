@@ -17,11 +17,12 @@ from queue import LifoQueue
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
-from nodes.networks.devices import find_device, find_dtype
-from nodes.networks.keypoint_head import Found, Selection, find_keypoints, unpack
-from nodes.networks.superpoint import CELL, SuperPoint
+from nodes.networks.devices import find_device, find_dtype, use_channels_last
+from nodes.networks.keypoint_head import Found, pack, unpack
+from nodes.networks.octaves import find_in_octaves
+from nodes.networks.selection import Selection
+from nodes.networks.superpoint import SuperPoint
 from pipeline.errors import InputError
 
 Image = npt.NDArray[np.uint8]
@@ -56,9 +57,7 @@ class Extractor:
         self._width = network.widths.blocks[0]
         self._network = network.eval().requires_grad_(False)
         self._network.to(self.device, self.dtype)
-        for parameter in self._network.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.to(memory_format=torch.channels_last)
+        use_channels_last(self._network)
         self.descriptor_length = network.widths.descriptor
         self._lanes: LifoQueue[_Lane] = LifoQueue()  # the last one used has what is needed again
         is_cuda = self.device.type == "cuda"
@@ -107,12 +106,8 @@ class Extractor:
 
     def compute(self, images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Return the packed keypoints of images (B, H, W) uint8 on the device."""
-        height, width = images.shape[1:]
         values = images.unsqueeze(1).to(self.dtype) * (1 / 255)
-        # Repeating the last pixels makes no edge, as zeros would.
-        values = functional.pad(values, (0, -width % CELL, 0, -height % CELL), mode="replicate")
-        logits, descriptors = self._network(values)
-        return find_keypoints(logits, descriptors, masks, self.selection)
+        return pack(find_in_octaves(self._network, values, masks, self.selection))
 
     def _run(
         self, shape: tuple[int, ...], images: Sequence[Image], masks: Sequence[Image | None]

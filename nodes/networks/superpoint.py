@@ -92,9 +92,9 @@ class SuperPoint(nn.Module):
         if images.device.type == "cpu" and not torch.is_grad_enabled():
             values = self._first_block_in_strips(images)
         else:
-            values = functional.max_pool2d(self.conv1b(self.conv1a(images)), 2)
-        values = functional.max_pool2d(self.conv2b(self.conv2a(values)), 2)
-        values = functional.max_pool2d(self.conv3b(self.conv3a(values)), 2)
+            values = pool(self.conv1b(self.conv1a(images)))
+        values = pool(self.conv2b(self.conv2a(values)))
+        values = pool(self.conv3b(self.conv3a(values)))
         values = self.conv4b(self.conv4a(values))
         return self.convPb(self.convPa(values)), self.convDb(self.convDa(values))
 
@@ -116,5 +116,16 @@ class SuperPoint(nn.Module):
             ):  # each makes the rows at a cut wrong: drop them
                 values = layer(values)
                 values = values[:, :, int(first > 0) : values.shape[2] - int(last < height)]
-            strips.append(functional.max_pool2d(values, 2))
+            strips.append(pool(values))
         return torch.cat(strips, dim=2)
+
+
+def pool(values: torch.Tensor) -> torch.Tensor:
+    """Return the largest of each 2 x 2 pixels; values: (B, C, H, W), H and W even.
+
+    On a CPU two maxima take a quarter of the time of PyTorch's pooling where channels are few.
+    """
+    if values.device.type != "cpu" or torch.is_grad_enabled():
+        return functional.max_pool2d(values, 2)
+    rows = torch.maximum(values[:, :, 0::2], values[:, :, 1::2])
+    return torch.maximum(rows[..., 0::2], rows[..., 1::2])

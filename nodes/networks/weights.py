@@ -1,7 +1,8 @@
 """The pretrained weights that the project knows, and where they lie on this machine.
 
-Nothing here downloads; `posestream weights fetch` does, and only when asked. Weights are looked for
-in the folder that POSESTREAM_WEIGHTS names and its direct subfolders, then in the cache folder.
+Nothing here downloads; `posestream weights fetch` does, and only when asked. Weights that are not
+shipped with the package are looked for in the folder that POSESTREAM_WEIGHTS names and its direct
+subfolders, then in the cache folder.
 """
 
 import difflib
@@ -15,21 +16,28 @@ from pathlib import Path
 from pipeline.errors import ConfigError, MissingDependencyError
 
 FOLDER_VARIABLE = "POSESTREAM_WEIGHTS"
+SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One published file of weights."""
+    """One file of weights, published by others or shipped with the package."""
 
     name: str
     files: tuple[str, ...]
     """Names that the file may have; `posestream weights fetch` writes the first."""
-    url: str
-    sha256: str
-    num_bytes: int
     licence: str
     allows_commercial_use: bool
     description: str
+    url: str = ""
+    """Empty, as the next two, where the file is shipped."""
+    sha256: str = ""
+    num_bytes: int = 0
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the file comes with the package."""
+        return not self.url
 
 
 _ALIKED = "https://github.com/Shiaoming/ALIKED/raw/683d7c65197395c0b3f01ebe76e1084a27e73a65/models"
@@ -37,6 +45,13 @@ _XFEAT = (
     "https://github.com/verlab/accelerated_features/raw/c58e74fc86c0e1f9038e0fb8807de59d27dd30d5"
 )
 _MANIFEST = (
+    Weights(
+        name="superpoint-small",
+        files=("superpoint_small.safetensors",),
+        licence="Apache-2.0",
+        allows_commercial_use=True,
+        description="SuperPoint for CPUs, 64 values a descriptor, trained by posestream",
+    ),
     Weights(
         name="superpoint",
         files=("superpoint_v1.pth",),
@@ -95,12 +110,8 @@ def locate(name_or_path: str) -> Path:
     weights = known(name_or_path)
     path = find(weights)
     if path is None:
-        vain = vain_folder()
-        raise MissingDependencyError(
-            f"weights {weights.name!r} are not here: {fetch_command(weights)}, or let "
-            f"{FOLDER_VARIABLE} name a folder that holds {weights.files[0]}{vain and f' ({vain})'}"
-        )
-    if sha256(path) != weights.sha256:
+        raise MissingDependencyError(_absence(weights))
+    if not weights.is_shipped and sha256(path) != weights.sha256:
         raise MissingDependencyError(
             f"weights {weights.name!r}: {path} is not the published file, its SHA-256 is "
             f"{sha256(path)}, not {weights.sha256}: give it by its path if you trust it, or delete "
@@ -126,7 +137,8 @@ def known(name: str) -> Weights:
 
 def find(weights: Weights) -> Path | None:
     """Return where weights lie on this machine, unchecked; None where they do not."""
-    candidates = (folder / file for folder in _folders() for file in weights.files)
+    folders = [SHIPPED_FOLDER] if weights.is_shipped else _folders()
+    candidates = (folder / file for folder in folders for file in weights.files)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -159,6 +171,20 @@ def vain_folder() -> str:
     given = os.environ.get(FOLDER_VARIABLE)
     is_vain = given and not Path(given).is_dir()
     return f"{FOLDER_VARIABLE} names {given}, which is no folder" if is_vain else ""
+
+
+def _absence(weights: Weights) -> str:
+    """Return what to say of weights that are not here, with the cure."""
+    if weights.is_shipped:
+        return (
+            f"weights {weights.name!r}, a part of posestream, are not at "
+            f"{SHIPPED_FOLDER / weights.files[0]}: pip install --force-reinstall posestream"
+        )
+    vain = vain_folder()
+    return (
+        f"weights {weights.name!r} are not here: {fetch_command(weights)}, or let "
+        f"{FOLDER_VARIABLE} name a folder that holds {weights.files[0]}{vain and f' ({vain})'}"
+    )
 
 
 def _folders() -> Iterator[Path]:

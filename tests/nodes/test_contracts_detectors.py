@@ -48,6 +48,8 @@ def node(
     options = {}
     if request.param == "superpoint":  # on a GPU a batch differs from single frames by rounding
         options = {"weights": str(untrained), "device": "cpu"}
+    elif request.param == "superpoint-small":
+        options = {"device": "cpu"}
     if "POSESTREAM_WEIGHTS" not in os.environ:
         shared = Path(__file__).parents[3] / "shared"
         data = Path(os.environ.get("POSESTREAM_DATA", shared / "data"))

@@ -191,7 +191,7 @@ def test_an_unknown_detector_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError) as error:
         detector(algorithm="sfit")
     assert str(error.value) == (
-        "unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, aliked, xfeat"
+        "unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, superpoint-small, aliked, xfeat"
     )
 
 

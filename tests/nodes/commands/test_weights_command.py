@@ -225,3 +225,27 @@ def test_mistakes_are_explained(
     with pytest.raises(ConfigError) as error:
         invoke(*arguments)
     assert str(error.value) == message
+
+
+def test_shipped_weights_are_listed_found_and_never_fetched(
+    manifest: dict[str, Weights], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest["own"] = Weights("own", ("own.safetensors",), "Apache-2.0", True, "Ours")
+    monkeypatch.setattr(networks, "SHIPPED_FOLDER", tmp_path / "package")
+    for action in ("path", "fetch"):
+        with pytest.raises(MissingDependencyError, match="pip install --force-reinstall posestr"):
+            invoke(action, "own")
+    (row,) = json.loads(invoke("list", "--json"))
+    assert (row["state"], row["path"]) == ("no", None)
+    file = tmp_path / "package" / "own.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(CONTENT)
+    (row,) = json.loads(invoke("list", "--json"))
+    assert (row["state"], row["path"]) == ("shipped", str(file))
+    assert (row["licence"], row["num_bytes"]) == ("Apache-2.0", len(CONTENT))
+    assert "shipped" in invoke("list")
+    assert invoke("path", "own") == str(file)
+    result = CliRunner().invoke(APP, ["fetch", "own", "--to", str(tmp_path / "to")])
+    assert result.stdout.strip() == str(file)
+    assert result.stderr == "nothing to fetch: own is shipped with posestream\n"
+    assert not (tmp_path / "to").exists()

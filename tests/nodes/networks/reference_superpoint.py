@@ -1,8 +1,18 @@
 """The published post-processing of SuperPoint in plain numpy, one keypoint after the other."""
 
+import cv2
 import numpy as np
 
 CELL = 8
+
+
+def logits_like_real_ones(seed: int, rows: int = 15, columns: int = 20) -> np.ndarray:
+    """Return logits (65, rows, columns) of a blurred field: ridges and blobs, as networks give."""
+    rng = np.random.default_rng(seed)
+    field = cv2.GaussianBlur(rng.normal(size=(rows * CELL, columns * CELL)), (0, 0), 1.5)
+    cells = (field / field.std() * 3).reshape(rows, 8, columns, 8).transpose(1, 3, 0, 2)
+    dustbin = np.full((1, rows, columns), 6.0)
+    return np.concatenate([cells.reshape(64, rows, columns), dustbin]).astype(np.float32)
 
 
 def heat_of(logits: np.ndarray) -> np.ndarray:
@@ -58,3 +68,19 @@ def describe(descriptors: np.ndarray, x: float, y: float) -> np.ndarray:
             if weight:
                 total += weight * unit(descriptors[:, i, j].astype(np.float64))
     return unit(total)
+
+
+def refined(heat: np.ndarray, x: int, y: int) -> tuple[float, float]:
+    """Return the peak of the parabola through the logarithms of 3 x 3 scores, at most 0.49 away."""
+    height, width = heat.shape
+    if not (1 <= x <= width - 2 and 1 <= y <= height - 2):
+        return x, y
+    steps = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    table = [[1, dx, dy, dx * dx / 2, dx * dy, dy * dy / 2] for dx, dy in steps]
+    logs = [np.log(max(float(heat[y + dy, x + dx]), 1e-30)) for dx, dy in steps]
+    _, gx, gy, xx, xy, yy = np.linalg.lstsq(np.array(table), np.array(logs), rcond=None)[0]
+    hessian = np.array([[xx, xy], [xy, yy]])
+    if np.linalg.eigvalsh(hessian).max() >= 0:
+        return x, y
+    dx, dy = np.clip(-np.linalg.solve(hessian, [gx, gy]), -0.49, 0.49)
+    return x + dx, y + dy

@@ -1,35 +1,30 @@
 """Scores, suppression, choice and sampling of keypoints, against plain numpy and by construction."""
 
-from dataclasses import replace
-
-import cv2
 import numpy as np
 import pytest
 import torch
-from reference_superpoint import describe, greedy, heat_of, without_border
-
-from nodes.networks.keypoint_head import (
-    Found,
-    Selection,
-    find_keypoints,
-    keys_of,
-    pixel_scores,
-    sample,
-    suppress_everywhere,
-    suppress_listed,
-    unpack,
+from reference_superpoint import (
+    describe,
+    greedy,
+    heat_of,
+    logits_like_real_ones,
+    refined,
+    without_border,
 )
 
+from nodes.networks.keypoint_head import (
+    Batch,
+    Found,
+    find_keypoints,
+    in_order,
+    pixel_scores,
+    sample,
+    unpack,
+)
+from nodes.networks.selection import Selection
+from nodes.vision.keypoints import Keypoints, canonical_order
+
 D = 5
-
-
-def logits_like_real_ones(seed: int, rows: int = 15, columns: int = 20) -> np.ndarray:
-    """Return logits (65, rows, columns) of a blurred field: ridges and blobs, as networks give."""
-    rng = np.random.default_rng(seed)
-    field = cv2.GaussianBlur(rng.normal(size=(rows * 8, columns * 8)), (0, 0), 1.5)
-    cells = (field / field.std() * 3).reshape(rows, 8, columns, 8).transpose(1, 3, 0, 2)
-    dustbin = np.full((1, rows, columns), 6.0)
-    return np.concatenate([cells.reshape(64, rows, columns), dustbin]).astype(np.float32)
 
 
 def descriptors(seed: int, rows: int = 15, columns: int = 20) -> np.ndarray:
@@ -55,14 +50,6 @@ def find(
     return unpack(packed[0].numpy(), D)
 
 
-def keys_from(heat: np.ndarray, threshold: float = 0.015) -> torch.Tensor:
-    return keys_of(torch.from_numpy(heat.astype(np.float32))[None], *heat.shape, threshold)
-
-
-def points_of(keys: torch.Tensor) -> set[tuple[int, int]]:
-    return {(int(x), int(y)) for y, x in keys.nonzero().tolist()}
-
-
 def test_scores_are_the_shares_of_each_pixel_without_the_dustbin() -> None:
     logits = logits_like_real_ones(0)
     scores = pixel_scores(torch.from_numpy(logits)[None])[0]
@@ -80,47 +67,6 @@ def test_keypoints_are_those_of_the_published_procedure_in_plain_numpy(seed: int
     assert np.array_equal(found.scores, [heat[y, x] for x, y in expected])
     for (x, y), descriptor in zip(expected, found.descriptors, strict=True):
         assert np.allclose(descriptor, describe(descriptors(9), x, y), atol=1e-5)
-
-
-@pytest.mark.parametrize("radius", [0, 1, 2, 4, 7])
-def test_both_forms_of_suppression_are_the_greedy_one(radius: int) -> None:
-    heat = heat_of(logits_like_real_ones(1))
-    keys = keys_from(heat)
-    everywhere = suppress_everywhere(keys, radius)[0]
-    assert torch.equal(everywhere, suppress_listed(keys[0], radius))
-    assert points_of(everywhere) == set(greedy(heat.astype(np.float32), 0.015, radius))
-
-
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_equal_scores_are_settled_from_top_to_bottom_and_from_left_to_right(steps: int) -> None:
-    heat = heat_of(logits_like_real_ones(steps))
-    heat = 2 ** (np.rint(np.log2(heat) * steps) / steps)  # few different values
-    keys = keys_from(heat)
-    kept = suppress_everywhere(keys, 4)[0]
-    assert torch.equal(kept, suppress_listed(keys[0], 4))
-    assert points_of(kept) == set(greedy(heat.astype(np.float32), 0.015, 4))
-
-
-def test_a_flat_map_keeps_a_grid_and_no_two_neighbours() -> None:
-    kept = suppress_everywhere(keys_from(np.full((24, 24), 0.5)), 4)[0]
-    assert points_of(kept) <= {(x, y) for x in range(0, 24, 5) for y in range(0, 24, 5)}
-    assert (0, 0) in points_of(kept)
-
-
-def test_a_chain_longer_than_the_rounds_drops_its_end_and_nothing_else() -> None:
-    heat = np.zeros((8, 160))
-    heat[4, 4::4] = np.linspace(0.9, 0.1, 39)  # each is near to the next one only
-    kept = points_of(suppress_everywhere(keys_from(heat), 4)[0])
-    expected = greedy(heat.astype(np.float32), 0.015, 4)
-    assert kept == set(expected[:6])
-
-
-def test_keys_tell_neighbouring_floats_apart_in_a_large_image() -> None:
-    scores = torch.full((1, 4000, 4000), 0.7)
-    scores[0, 3999, 3999] = float(np.nextafter(np.float32(0.7), np.float32(1)))
-    keys = keys_of(scores, 4000, 4000, 1e-4)
-    assert keys.argmax() == 4000 * 4000 - 1
-    assert keys[0, 0, 0] > keys[0, 0, 1] > keys[0, 1, 0]
 
 
 def test_the_best_are_kept_in_their_order() -> None:
@@ -162,14 +108,6 @@ def test_padding_does_not_suppress_what_is_inside(outside: tuple[int, int]) -> N
     logits[8 * (outside[1] - 8) + outside[0] - 8, 1, 1] = 8  # better, but outside
     found = find(logits, Selection(border_px=0), size=(12, 12))
     assert found.keypoints.tolist() == [[10, 10]]
-
-
-def test_a_score_equal_to_the_threshold_is_enough() -> None:
-    threshold = np.float32(0.015)
-    heat = np.full((1, 3), threshold)
-    heat[0, 0] = np.nextafter(threshold, np.float32(0))
-    heat[0, 2] = np.nextafter(threshold, np.float32(1))
-    assert points_of(keys_from(heat, 0.015)[0]) == {(1, 0), (2, 0)}
 
 
 def test_a_batch_is_as_its_images_to_the_last_bit() -> None:
@@ -222,18 +160,30 @@ def test_an_image_smaller_than_the_keypoints_asked_for_is_no_matter() -> None:
     assert found.scores.tolist() == pytest.approx([1 / 65])
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"max_keypoints": 0}, "max_keypoints must be at least 1, not 0"),
-        ({"threshold": 0.0}, "threshold must be at least 0.0001 and less than 1, not 0.0"),
-        ({"threshold": 1.0}, "threshold must be at least 0.0001 and less than 1, not 1.0"),
-        ({"nms_radius_px": -1}, "nms_radius_px must be from 0 to 16, not -1"),
-        ({"nms_radius_px": 17}, "nms_radius_px must be from 0 to 16, not 17"),
-        ({"border_px": -1}, "border_px must be at least 0, not -1"),
-    ],
-)
-def test_a_selection_without_sense_is_an_error(change: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError) as error:
-        replace(Selection(), **change)
-    assert str(error.value) == message
+def test_between_pixels_keypoints_are_the_same_ones_refined_and_described_there() -> None:
+    logits = logits_like_real_ones(2)
+    heat = pixel_scores(torch.from_numpy(logits)[None])[0].numpy()
+    whole, found = find(logits), find(logits, Selection(subpixel=True))
+    expected = [refined(heat, int(x), int(y)) for x, y in whole.keypoints]
+    assert np.array_equal(found.scores, whole.scores)
+    assert np.allclose(found.keypoints, expected, atol=1e-3)
+    assert np.mean(np.abs(found.keypoints - whole.keypoints)) > 0.05
+    for (x, y), descriptor in zip(found.keypoints, found.descriptors, strict=True):
+        assert np.allclose(descriptor, describe(descriptors(9), x, y), atol=1e-5)
+
+
+def test_the_order_is_the_canonical_one_also_of_equal_scores_and_places() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 3, (2, 60, 2)).astype(np.float32)
+    scores = rng.integers(0, 3, (2, 60)).astype(np.float32)
+    scales = rng.choice([1, 2, 4], (2, 60)).astype(np.float32)
+    numbers = np.arange(120, dtype=np.float32).reshape(2, 60, 1)
+    batch = Batch(*map(torch.from_numpy, (points, scores, numbers, scales)))
+    found = in_order(batch, 25)
+    for i in range(2):
+        nothing = np.zeros(60, np.float32)
+        order = canonical_order(Keypoints(points[i], scores[i], scales[i], nothing, numbers[i]))
+        assert np.array_equal(found.descriptors[i, :, 0], numbers[i, order[:25], 0])
+        assert np.array_equal(found.points[i], points[i, order[:25]])
+        assert np.array_equal(found.scores[i], scores[i, order[:25]])
+        assert np.array_equal(found.scales[i], scales[i, order[:25]])

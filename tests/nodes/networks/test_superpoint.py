@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from nodes.networks.state_dicts import load_superpoint, save_superpoint
-from nodes.networks.superpoint import SuperPoint, Widths
+from nodes.networks.superpoint import SuperPoint, Widths, pool
 from pipeline.errors import InputError
 
 LAYERS = "1a 1b 2a 2b 3a 3b 4a 4b Pa Pb Da Db".split()  # noqa: SIM905 as the paper has it
@@ -139,6 +139,15 @@ def test_strips_give_what_the_whole_image_gives(height: int, batch_norm: bool) -
     with torch.inference_mode():
         for a, b in zip(whole, network(images), strict=True):
             assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pooling_takes_the_largest_of_each_four_pixels(layout: torch.memory_format) -> None:
+    values = torch.randn((2, 3, 6, 10), generator=torch.Generator().manual_seed(0))
+    expected = values.unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(4, 5))
+    for mode in (torch.no_grad(), torch.enable_grad()):
+        with mode:
+            assert torch.equal(pool(values.contiguous(memory_format=layout)), expected)
 
 
 def test_every_weight_learns() -> None:

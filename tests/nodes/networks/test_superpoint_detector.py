@@ -11,6 +11,7 @@ from two_view_scene import texture
 from nodes.detectors import DETECTORS
 from nodes.detectors.superpoint import SIZE_PX, SuperPoint
 from nodes.networks.state_dicts import save_superpoint
+from nodes.vision.keypoints import canonical_order
 from pipeline.errors import ConfigError, InputError, MissingDependencyError
 
 
@@ -54,6 +55,13 @@ def test_keypoints_have_the_size_of_a_cell_and_no_angle(weights: str) -> None:
     assert found.sizes.dtype == found.angles.dtype == np.float32
 
 
+def test_a_keypoint_of_a_reduced_image_is_as_much_larger(weights: str) -> None:
+    found = detector(weights, octaves=3).detect(texture(0, 120, 160))
+    assert set(found.sizes) == {SIZE_PX, 2 * SIZE_PX, 4 * SIZE_PX}
+    assert found.sizes.dtype == np.float32
+    assert canonical_order(found).tolist() == list(range(len(found.scores)))
+
+
 def test_colour_is_taken_by_its_luma(weights: str) -> None:
     colour = np.dstack([texture(seed, 120, 160) for seed in range(3)])
     grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
@@ -70,6 +78,9 @@ def test_every_setting_of_the_choice_has_its_effect(weights: str) -> None:
     assert detector(weights, threshold=0.1).detect(image).scores.min() >= 0.1
     assert len(detector(weights, nms_radius_px=1).detect(image).scores) > len(usual.scores)
     assert detector(weights, border_px=30).detect(image).keypoints.min() >= 30
+    between = detector(weights, subpixel=True).detect(image)
+    assert np.array_equal(between.scores, usual.scores)
+    assert not np.array_equal(between.keypoints, usual.keypoints)
     short = detector(weights, precision="bfloat16").detect(image)
     assert not np.array_equal(short.scores, usual.scores)
 
@@ -81,6 +92,7 @@ def test_every_setting_of_the_choice_has_its_effect(weights: str) -> None:
         ({"threshold": 2.0}, "threshold must be at least 0.0001 and less than 1, not 2.0"),
         ({"nms_radius_px": 65}, "nms_radius_px must be from 0 to 16, not 65"),
         ({"border_px": -1}, "border_px must be at least 0, not -1"),
+        ({"octaves": 5}, "octaves must be from 1 to 4, not 5"),
     ],
 )
 def test_settings_without_sense_are_errors(options: dict[str, float], message: str) -> None:

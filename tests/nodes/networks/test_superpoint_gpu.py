@@ -9,8 +9,10 @@ from generated_networks import generated_superpoint
 from two_view_scene import texture
 
 from nodes.networks.extractor import GPU_LANES, Extractor
-from nodes.networks.keypoint_head import Found, Selection, keys_of, suppress_everywhere
+from nodes.networks.keypoint_head import Found
+from nodes.networks.selection import Selection
 from nodes.networks.superpoint import Widths
+from nodes.networks.suppression import keys_of, suppress_everywhere
 
 pytestmark = [
     pytest.mark.gpu,
@@ -119,6 +121,21 @@ def test_suppression_is_that_of_the_cpu_to_the_last_bit() -> None:
     gpu = keys_of(heat.cuda(), 235, 317, 0.015)
     assert torch.equal(cpu, gpu.cpu())
     assert torch.equal(suppress_everywhere(cpu, 4), suppress_everywhere(gpu, 4).cpu())
+
+
+def test_octaves_and_points_between_pixels_are_as_on_the_cpu_also_when_recorded() -> None:
+    asked = Selection(octaves=3, subpixel=True)
+    gpu, cpu = (
+        Extractor(generated_superpoint(Widths()), asked, device=device, precision="float32")
+        for device in ("cuda", "cpu")
+    )
+    expected = cpu.extract(PICTURES[0])
+    for _ in range(3):  # run, recorded, played
+        found = gpu.extract(PICTURES[0])
+        distance = np.abs(found.keypoints[:, None] - expected.keypoints).max(axis=2)
+        same = (distance < 0.1) & (found.scales[:, None] == expected.scales)
+        assert same.any(axis=1).mean() > 0.9
+    assert set(found.scales) == {1, 2, 4}
 
 
 def test_memory_is_flat_over_200_calls() -> None:

@@ -14,8 +14,9 @@ from generated_networks import generated_superpoint
 from reference_superpoint import greedy, without_border
 
 from nodes.networks.extractor import Extractor
-from nodes.networks.keypoint_head import keys_of, pixel_scores, suppress
+from nodes.networks.keypoint_head import pixel_scores
 from nodes.networks.superpoint import SuperPoint, Widths
+from nodes.networks.suppression import keys_of, suppress
 
 pytestmark = pytest.mark.data
 

@@ -108,14 +108,16 @@ def test_a_name_that_is_not_known_is_an_error_with_the_nearest_and_all() -> None
     )
 
 
-def test_the_manifest_is_whole_and_comes_by_https() -> None:
+def test_the_manifest_is_whole_and_comes_by_https_or_with_the_package() -> None:
     for name, entry in MANIFEST.items():
         assert entry.name == name
-        assert entry.files
-        assert entry.url.startswith("https://")
-        assert len(bytes.fromhex(entry.sha256)) == 32
-        assert entry.licence and entry.description and entry.num_bytes > 0
+        assert entry.files and entry.licence and entry.description
+        if not entry.is_shipped:
+            assert entry.url.startswith("https://")
+            assert len(bytes.fromhex(entry.sha256)) == 32
+            assert entry.num_bytes > 0
     assert not MANIFEST["superpoint"].allows_commercial_use
+    assert [name for name, entry in MANIFEST.items() if entry.is_shipped] == ["superpoint-small"]
 
 
 @pytest.mark.data
@@ -125,7 +127,8 @@ def test_the_published_files_are_found_and_have_their_sizes(
     folder = data_dir("hom_graf").parents[1] / "weights"
     monkeypatch.setenv("POSESTREAM_WEIGHTS", str(folder))
     monkeypatch.setattr(weights, "MANIFEST", MANIFEST)
-    here = {name: weights.find(entry) for name, entry in MANIFEST.items()}
+    published = {name: entry for name, entry in MANIFEST.items() if not entry.is_shipped}
+    here = {name: weights.find(entry) for name, entry in published.items()}
     found = {name: path for name, path in here.items() if path is not None}
     if not found:
         pytest.skip(f"needs weights in {folder}")
@@ -148,3 +151,36 @@ def test_a_folder_variable_that_names_no_folder_is_said(
     assert str(error.value).endswith(
         f"toy.pth (POSESTREAM_WEIGHTS names {tmp_path / 'none'}, which is no folder)"
     )
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file, not written yet, of weights that are shipped in a package of their own."""
+    toy = Weights("own", ("own.safetensors",), "Apache-2.0", True, "Ours")
+    monkeypatch.setattr(weights, "MANIFEST", {"own": toy})
+    monkeypatch.setattr(weights, "SHIPPED_FOLDER", tmp_path / "package")
+    return tmp_path / "package" / "own.safetensors"
+
+
+def test_shipped_weights_are_found_in_the_package_and_nowhere_else(
+    tmp_path: Path, shipped: Path
+) -> None:
+    put(tmp_path / "own/own.safetensors")
+    put(tmp_path / "cache/posestream/weights/own.safetensors")
+    with pytest.raises(MissingDependencyError) as error:
+        locate("own")
+    assert str(error.value) == (
+        f"weights 'own', a part of posestream, are not at {shipped}: pip install --force-reinstall posestream"
+    )
+    put(shipped, b"whatever was trained last")
+    assert locate("own") == shipped
+
+
+def test_the_shipped_weights_are_in_the_package_with_their_model_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(weights, "MANIFEST", MANIFEST)
+    path = locate("superpoint-small")
+    assert path.parent == Path(weights.__file__).parent / "shipped"
+    assert sum(file.stat().st_size for file in path.parent.iterdir()) < 8e6
+    assert path.with_suffix(".md").is_file()

@@ -1,0 +1,19 @@
+"""SuperPoint for CPUs: a sixteenth of the original's arithmetic, and weights that are shipped."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from nodes.detectors.superpoint import SuperPoint
+
+
+class SuperPointSmall(SuperPoint):
+    """Finds corners by a small network, and describes them by 64 values, without angles."""
+
+    @dataclass(frozen=True)
+    class Options(SuperPoint.Options):
+        """Those of SuperPoint, with other defaults."""
+
+        weights: Annotated[
+            str, "a name of `posestream weights list`, or a file: .pth or .safetensors"
+        ] = "superpoint-small"
+        subpixel: Annotated[bool, "moves keypoints to the peak of the scores around them"] = True

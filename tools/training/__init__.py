@@ -1,0 +1,1 @@
+"""Training SuperPoint: data, losses, stages. `tools/train_superpoint.py` is the command."""
