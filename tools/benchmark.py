@@ -3,10 +3,10 @@
     python tools/benchmark.py SUITE... [--data DIR] [--device auto|cpu|cuda] [--repeats N] [--quick]
     python tools/benchmark.py report [--check]
 
-Suites: detect, match, pose, links, pipeline, profile, live, memory, streams. Each prints a table
-and appends a line to benchmarks.jsonl, but for a quick one, whose figures mean nothing. `report`
-writes the tables of BENCHMARKS.md from the last full record of each suite and device; `--check`
-only says whether they are up to date.
+Suites: detect, features, tracking, match, pose, links, pipeline, profile, live, memory, streams.
+Each prints a table and appends a line to benchmarks.jsonl, but for a quick one, whose figures mean
+nothing. `report` writes the tables of BENCHMARKS.md from the last full record of each suite and
+device; `--check` only says whether they are up to date.
 """
 
 import argparse

@@ -6,6 +6,8 @@ of a package, is a row that says why.
 
 SUITES = {
     "detect": "benchmarks.detect",
+    "features": "benchmarks.features",
+    "tracking": "benchmarks.tracking",
     "match": "benchmarks.match",
     "pose": "benchmarks.pose",
     "links": "benchmarks.links",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nodes.networks.superpoint import CELL
 from pipeline.errors import InputError
-from training.homographies import fitting, is_inside, sample, warp_image, warp_points
+from training.homographies import fitting, inverse, is_inside, sample, warp_image, warp_points
 from training.photometric import augment
 from training.recipe import PairsStage, ShapesStage
 from training.shapes import draw
@@ -38,7 +38,7 @@ AHEAD = 4
 BEHIND = -1e4
 """Where a place is put that lies at or behind the horizon: beyond every view."""
 MARGIN_PX = 4
-"""Keypoints nearer to the border of a view or of its photograph are not used."""
+"""Points nearer to the border of a view or of its photograph are not compared."""
 
 
 class Photographs:
@@ -75,7 +75,8 @@ class Photographs:
             InputError: it cannot be decoded.
         """
         path = self.folder / self.names[index]
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+        data = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
         if image is None:
             raise InputError(f"{path}: cannot be decoded as a picture: delete it")
         scale = self._short_side / min(image.shape)
@@ -87,10 +88,14 @@ class Photographs:
 
 @dataclass(frozen=True)
 class ShapesBatch:
-    """Drawings (B, 1, H, W) uint8 and their corners (M, 3): index in the batch, x, y."""
+    """B drawings; h w = H/8 W/8."""
 
     images: Image
+    """(B, 1, H, W)."""
     corners: Float32
+    """(M, 3): index in the batch, x, y."""
+    valid_cells: Bool
+    """(B, h, w): where there is light."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class PairsBatch:
     keypoints: Float32
     """(M, 3): index in the 2 B, x, y."""
     valid_cells: Bool
-    """(2 B, h, w): where a view shows its photograph."""
+    """(2 B, h, w): where a view shows its photograph, with light."""
     points: Float32
     """(2, B, N, 2): corresponding points, in the first and in the second views."""
     valid: Bool
@@ -124,7 +129,11 @@ def shapes_batch(stage: ShapesStage, key: Sequence[int]) -> ShapesBatch:
         images.append(augment(drawing.image, rng, stage.photometric))
         points = inside(drawing.corners, stage.size)
         corners.append(np.column_stack([np.full(len(points), i), points]))
-    return ShapesBatch(np.stack(images)[:, None], np.concatenate(corners).astype(np.float32))
+    return ShapesBatch(
+        np.stack(images)[:, None],
+        np.concatenate(corners).astype(np.float32),
+        np.stack([lit_cells(image) for image in images]),
+    )
 
 
 def pairs_batch(
@@ -143,52 +152,84 @@ def pairs_batch(
         rng = np.random.default_rng([*key, i])
         index = int(rng.choice(indices))
         views.append(_two_views(stage, photographs.read(index), labels[index], rng))
-    images, keypoints, cells, points, valid, is_keypoint, places, H_1_0 = zip(*views, strict=True)
     listed = [
-        np.column_stack([np.full(len(found), second * stage.batch + i), found])
-        for second in (0, 1)
-        for i, found in enumerate(pair[second] for pair in keypoints)
+        np.column_stack([np.full(len(view.keypoints[k]), k * stage.batch + i), view.keypoints[k]])
+        for k in (0, 1)
+        for i, view in enumerate(views)
     ]
     return PairsBatch(
-        np.concatenate([np.stack([pair[k] for pair in images]) for k in (0, 1)])[:, None],
-        np.concatenate(listed).astype(np.float32),
-        np.concatenate([np.stack([pair[k] for pair in cells]) for k in (0, 1)]),
-        np.stack([np.stack([pair[k] for pair in points]) for k in (0, 1)]).astype(np.float32),
-        np.stack(valid),
-        np.stack(is_keypoint),
-        np.stack(places).astype(np.float32),
-        np.stack(H_1_0),
+        images=np.concatenate([[view.images[k] for view in views] for k in (0, 1)])[:, None],
+        keypoints=np.concatenate(listed).astype(np.float32),
+        valid_cells=np.concatenate([[view.cells[k] for view in views] for k in (0, 1)]),
+        points=np.stack([view.points for view in views], axis=1).astype(np.float32),
+        valid=np.stack([view.valid for view in views]),
+        is_keypoint=np.stack([view.is_keypoint for view in views]),
+        places=np.stack([view.places for view in views]).astype(np.float32),
+        H_1_0=np.stack([view.H_1_0 for view in views]),
     )
+
+
+class _TwoViews(NamedTuple):
+    """What `PairsBatch` holds of one pair; the first axis or list is over the two views."""
+
+    images: list[Image]
+    keypoints: list[npt.NDArray[np.float64]]
+    cells: list[Bool]
+    points: npt.NDArray[np.float64]
+    valid: Bool
+    is_keypoint: Bool
+    places: npt.NDArray[np.float64]
+    H_1_0: npt.NDArray[np.float64]
 
 
 def _two_views(
     stage: PairsStage, photograph: Image, labels: Float32, rng: np.random.Generator
-) -> tuple[object, ...]:
-    """Return what `PairsBatch` holds of one pair."""
+) -> _TwoViews:
+    """Return two views of a photograph; labels: its keypoints (N, 2)."""
     size, photograph_size = stage.size, (photograph.shape[0], photograph.shape[1])
     H_0_p = sample(rng, size, stage.first) @ fitting(photograph_size, size)
     H_1_0 = sample(rng, size, stage.second)
     transforms = (H_0_p, H_1_0 @ H_0_p)
     images = [augment(warp_image(photograph, H, size), rng, stage.photometric) for H in transforms]
-    keypoints = [inside(warp_points(H, labels), size) for H in transforms]
     grid = cell_centres(size)
-    cells = [is_inside(warp_points(np.linalg.inv(H), grid), photograph_size) for H in transforms]
+    cells = [
+        is_inside(warp_points(inverse(H), grid), photograph_size) & lit_cells(image)
+        for H, image in zip(transforms, images, strict=True)
+    ]
     random = rng.uniform(0, 1, (4 * stage.points, 2)) * (np.array(size[::-1]) - 1)
     candidates = np.concatenate([rng.permutation(warp_points(H_0_p, labels)), random])
-    is_keypoint = np.arange(len(candidates)) < len(labels)
-    in_photograph = warp_points(np.linalg.inv(H_0_p), candidates)
     moved = warp_points(H_1_0, candidates)
-    seen = is_inside(in_photograph, photograph_size, MARGIN_PX)
-    seen &= is_inside(candidates, size, MARGIN_PX) & is_inside(moved, size, MARGIN_PX)
+    seen = is_inside(warp_points(inverse(H_0_p), candidates), photograph_size, MARGIN_PX)
+    for image, points in zip(images, (candidates, moved), strict=True):
+        seen &= is_inside(points, size, MARGIN_PX)
+        seen[seen] = _are_in(lit_cells(image), points[seen])
     chosen = np.flatnonzero(seen)[: stage.points]
     points = np.zeros((2, stage.points, 2))
     points[:, : len(chosen)] = candidates[chosen], moved[chosen]
-    told = np.zeros(stage.points, bool)
-    told[: len(chosen)] = is_keypoint[chosen]
-    return (
-        images, keypoints, cells, points, np.arange(stage.points) < len(chosen), told,
-        np.nan_to_num(warp_points(H_1_0, grid), nan=BEHIND), H_1_0,
-    )  # fmt: skip
+    is_keypoint = np.zeros(stage.points, bool)
+    is_keypoint[: len(chosen)] = chosen < len(labels)
+    return _TwoViews(
+        images,
+        [inside(warp_points(H, labels), size) for H in transforms],
+        cells,
+        points,
+        np.arange(stage.points) < len(chosen),
+        is_keypoint,
+        np.nan_to_num(warp_points(H_1_0, grid), nan=BEHIND),
+        H_1_0,
+    )
+
+
+def lit_cells(image: Image) -> Bool:
+    """Return which cells (h, w) of an image (H, W) are not all black, as beyond an endoscope's."""
+    rows, columns = image.shape[0] // CELL, image.shape[1] // CELL
+    return np.asarray(image.reshape(rows, CELL, columns, CELL).max(axis=(1, 3)) > 0)
+
+
+def _are_in(cells: Bool, points: npt.NDArray[np.float64]) -> Bool:
+    """Return whether the cells of points (N, 2), which lie in the image, are marked."""
+    x, y = (points.round().astype(int) // CELL).T
+    return np.asarray(cells[y, x])
 
 
 def inside(points: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -77,6 +77,11 @@ def moved(by: Float) -> Float:
     return T
 
 
+def inverse(H: Float) -> Float:
+    """Return the homography (3, 3) of the other direction."""
+    return np.asarray(np.linalg.inv(H), np.float64)
+
+
 def warp_points(H: Float, points: npt.ArrayLike) -> Float:
     """Return where a homography (3, 3) takes points (..., 2).
 

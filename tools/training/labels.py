@@ -18,7 +18,7 @@ from nodes.networks.keypoint_head import pixel_scores
 from nodes.networks.refinement import refine
 from nodes.networks.superpoint import CELL, SuperPoint
 from nodes.networks.suppression import keys_of, suppress
-from training.homographies import Float, Image, is_inside, sample, warp_points
+from training.homographies import Float, Image, inverse, is_inside, sample, warp_points
 from training.recipe import LabelsStage
 
 Float32 = npt.NDArray[np.float32]
@@ -71,7 +71,7 @@ def adapted_scores(
     total, count = torch.zeros(size, device=device), torch.zeros(size, device=device)
     for start in range(0, len(warps), AT_ONCE):
         some = warps[start : start + AT_ONCE]
-        sources = np.stack([warp_points(np.linalg.inv(H), pixels) for H in some])
+        sources = np.stack([warp_points(inverse(H), pixels) for H in some])
         targets = np.stack([warp_points(H, pixels) for H in some])
         warped = _look_up(values.expand(len(some), -1, -1, -1), sources, "reflection")
         padded = functional.pad(warped, (0, -size[1] % CELL, 0, -size[0] % CELL), mode="replicate")

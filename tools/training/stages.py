@@ -136,7 +136,7 @@ class ShapesTask(Task):
         logits, _ = self.around.run(network, batch.images)
         corners = self.around.tensor(batch.corners)
         targets = cell_targets(corners, (logits.shape[0], *logits.shape[2:]))
-        valid = torch.ones_like(logits[:, 0], dtype=torch.bool)
+        valid = self.around.tensor(batch.valid_cells)
         return {"loss": detector_loss(logits, targets, valid)}
 
     def scores(self, network: SuperPoint, batch: ShapesBatch) -> Mapping[str, float]:
