@@ -4,9 +4,10 @@
         [--out DIR] [--stage NAME] [--from CHECKPOINT] [--device auto|cpu|cuda]
 
 The same command, given again, continues after the last checkpoint with the same losses as if it
-had never stopped. The run folder holds metrics.jsonl, metrics.png and a folder for each stage with
-its checkpoints, a picture, and weights.safetensors, which the detectors take:
-`--set detector.params.options.weights=FILE`.
+had never stopped: to the bit on the same processor with as many threads, on a GPU as far as its
+algorithms repeat. All checkpoints are kept; `--from` deletes those after it. The run folder holds
+metrics.jsonl, metrics.png and a folder for each stage with its checkpoints, a picture, and
+weights.safetensors, which the detectors take: `--set detector.params.options.weights=FILE`.
 """
 
 import argparse
@@ -37,9 +38,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def train(options: argparse.Namespace) -> Path:
     """Train, and return the folder of the last stage."""
     import cv2
-    from training.data import Photographs
+    from training.photographs import Photographs
     from training.recipe import read_recipe
-    from training.trainer import Trainer, go_back
+    from training.trainer import Trainer
 
     from nodes.networks.devices import find_device
 
@@ -51,12 +52,24 @@ def train(options: argparse.Namespace) -> Path:
 
         raise ConfigError(f"--stage {options.stage}: no such stage; allowed: {', '.join(names)}")
     out = options.out or ROOT / "runs" / "train" / recipe.name
-    if options.origin is not None:
-        go_back(out, options.origin)
     photographs = options.images and Photographs(options.images, recipe.short_side)
-    workers = options.workers or os.cpu_count() or 1
+    workers = options.workers or len(os.sched_getaffinity(0))
     device = find_device(options.device)
-    return Trainer(recipe, photographs, out, device, workers).run(options.stage)
+    if device.type == "cuda":
+        repeat_exactly()
+    trainer = Trainer(recipe, photographs, out, device, workers)
+    if options.origin is not None:
+        trainer.go_back(options.origin)
+    return trainer.run(options.stage)
+
+
+def repeat_exactly() -> None:
+    """Let a GPU take algorithms that give the same each time, where there are such."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -70,10 +70,11 @@ class Repeatability:
 
 
 def transform(H: Float, points: Points) -> Float:
-    """Carry points (N, 2) by a homography; what it sends to infinity or behind is infinite."""
-    homogeneous = np.column_stack([points, np.ones(len(points))]).astype(np.float64) @ H.T
-    is_ahead = homogeneous[:, 2:] > 1e-12
-    carried = homogeneous[:, :2] / np.where(is_ahead, homogeneous[:, 2:], 1.0)
+    """Carry points (..., 2) by a homography; what it sends to infinity or behind is infinite."""
+    carried = np.asarray(points, np.float64) @ H[:, :2].T + H[:, 2]
+    depth = carried[..., 2:]
+    is_ahead = depth > 1e-12
+    carried = carried[..., :2] / np.where(is_ahead, depth, 1.0)
     return np.asarray(np.where(is_ahead, carried, np.inf), np.float64)
 
 

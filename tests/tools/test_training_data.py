@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from training_world import write_photographs, write_recipe
 
+from nodes.vision.feature_evaluation import transform
 from pipeline.errors import InputError
 
 Load = Callable[[str], ModuleType]
@@ -28,7 +29,7 @@ def stages(load: Load, tmp_path: Path) -> tuple:
 @pytest.fixture
 def photographs(load: Load, data: ModuleType, tmp_path: Path) -> object:
     folder = write_photographs(tmp_path / "photos", load("training.shapes"), 40)
-    return data.Photographs(folder, 72)
+    return load("training.photographs").Photographs(folder, 72)
 
 
 def corners_of(photographs: object) -> list:
@@ -50,9 +51,9 @@ def test_one_photograph_in_twenty_is_held_out(photographs: object) -> None:
     assert not set(photographs.training) & set(photographs.validation)
 
 
-def test_too_few_photographs_are_refused_with_the_cure(data: ModuleType, tmp_path: Path) -> None:
+def test_too_few_photographs_are_refused_with_the_cure(load: Load, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="0 photographs, at least 20 are needed: give --images"):
-        data.Photographs(tmp_path / "nowhere", 72)
+        load("training.photographs").Photographs(tmp_path / "nowhere", 72)
 
 
 def test_a_photograph_that_cannot_be_decoded_is_named(
@@ -86,7 +87,6 @@ def test_a_pairs_batch_depends_on_its_key_alone(
 def test_points_of_a_pair_correspond_by_its_homography(
     load: Load, data: ModuleType, stages: tuple, photographs: object
 ) -> None:
-    warp_points = load("training.homographies").warp_points
     batch = data.pairs_batch(
         stages[2], photographs, corners_of(photographs), photographs.training, (5, 2)
     )
@@ -94,7 +94,7 @@ def test_points_of_a_pair_correspond_by_its_homography(
         valid = batch.valid[i]
         assert valid.sum() > 10
         first, second = batch.points[0, i][valid], batch.points[1, i][valid]
-        assert np.allclose(warp_points(batch.H_1_0[i], first), second, atol=1e-3)
+        assert np.allclose(transform(batch.H_1_0[i], first), second, atol=1e-3)
         assert (first >= 4).all() and (first <= [59, 43]).all()
         assert (second >= 4).all() and (second <= [59, 43]).all()
 

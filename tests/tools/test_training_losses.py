@@ -79,9 +79,12 @@ def test_hinge_loss_of_one_pair_of_cells_is_as_the_paper_says(losses: ModuleType
     assert float(losses.hinge_loss(first, second, here.view(1, 1, 1, 2), ~valid)) == 0
 
 
-def test_hinge_loss_is_small_for_equal_views_and_large_for_mixed_ones(losses: ModuleType) -> None:
+def test_hinge_loss_is_small_for_equal_views_and_large_for_mixed_ones(
+    load: Load, losses: ModuleType
+) -> None:
+    cell_centres = load("training.homographies").cell_centres
     descriptors = torch.eye(64).view(1, 64, 8, 8)
-    places = losses.centres(8, 8).view(1, 8, 8, 2)
+    places = torch.from_numpy(cell_centres((64, 64)))[None].float()
     valid = torch.ones(1, 8, 8).bool()
     own = losses.hinge_loss(descriptors, descriptors, places, valid)
     mixed = losses.hinge_loss(descriptors, descriptors.flip(1), places, valid)

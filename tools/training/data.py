@@ -7,18 +7,23 @@ that was interrupted goes on with the very samples that it would have seen.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from nodes.networks.superpoint import CELL
-from pipeline.errors import InputError
-from training.homographies import fitting, inverse, is_inside, sample, warp_image, warp_points
+from nodes.vision.feature_evaluation import transform
+from training.homographies import (
+    cell_centres,
+    fitting,
+    inverse,
+    is_inside,
+    sample,
+    warp_image,
+)
+from training.photographs import Photographs
 from training.photometric import augment
 from training.recipe import PairsStage, ShapesStage
 from training.shapes import draw
@@ -28,62 +33,12 @@ Image = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
 Item = TypeVar("Item")
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp"}
-EVERY_VALIDATION = 20
-"""One photograph in so many is never learnt from."""
-KEPT = 4096
-"""Photographs that stay in memory."""
 AHEAD = 4
 """Batches that are prepared before they are asked for."""
-BEHIND = -1e4
-"""Where a place is put that lies at or behind the horizon: beyond every view."""
+BEYOND = 1e4
+"""Where a place is put that lies at or behind the horizon, pixels: outside every view."""
 MARGIN_PX = 4
 """Points nearer to the border of a view or of its photograph are not compared."""
-
-
-class Photographs:
-    """The photographs of a folder, in the order of their names; grey."""
-
-    def __init__(self, folder: Path, short_side: int) -> None:
-        """Find them.
-
-        Raises:
-            InputError: there are too few.
-        """
-        self.folder, self._short_side = folder, short_side
-        files = folder.rglob("*") if folder.is_dir() else ()
-        self.names = sorted(
-            str(path.relative_to(folder)) for path in files if path.suffix.lower() in SUFFIXES
-        )
-        if len(self.names) < EVERY_VALIDATION:
-            raise InputError(
-                f"{folder}: {len(self.names)} photographs, at least {EVERY_VALIDATION} are needed: "
-                f"give --images a folder of {', '.join(sorted(SUFFIXES))}"
-            )
-        indices = np.arange(len(self.names))
-        is_validation = indices % EVERY_VALIDATION == EVERY_VALIDATION - 1
-        self.training, self.validation = indices[~is_validation], indices[is_validation]
-        self.read = lru_cache(KEPT)(self._read)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def _read(self, index: int) -> Image:
-        """Return the photograph (H, W) of an index, its short side reduced to what was asked.
-
-        Raises:
-            InputError: it cannot be decoded.
-        """
-        path = self.folder / self.names[index]
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
-        if image is None:
-            raise InputError(f"{path}: cannot be decoded as a picture: delete it")
-        scale = self._short_side / min(image.shape)
-        if scale < 1:
-            size = tuple(max(CELL, round(length * scale)) for length in reversed(image.shape))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(image, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -193,13 +148,13 @@ def _two_views(
     images = [augment(warp_image(photograph, H, size), rng, stage.photometric) for H in transforms]
     grid = cell_centres(size)
     cells = [
-        is_inside(warp_points(inverse(H), grid), photograph_size) & lit_cells(image)
+        is_inside(transform(inverse(H), grid), photograph_size) & lit_cells(image)
         for H, image in zip(transforms, images, strict=True)
     ]
     random = rng.uniform(0, 1, (4 * stage.points, 2)) * (np.array(size[::-1]) - 1)
-    candidates = np.concatenate([rng.permutation(warp_points(H_0_p, labels)), random])
-    moved = warp_points(H_1_0, candidates)
-    seen = is_inside(warp_points(inverse(H_0_p), candidates), photograph_size, MARGIN_PX)
+    candidates = np.concatenate([rng.permutation(transform(H_0_p, labels)), random])
+    moved = transform(H_1_0, candidates)
+    seen = is_inside(transform(inverse(H_0_p), candidates), photograph_size, MARGIN_PX)
     for image, points in zip(images, (candidates, moved), strict=True):
         seen &= is_inside(points, size, MARGIN_PX)
         seen[seen] = _are_in(lit_cells(image), points[seen])
@@ -210,12 +165,12 @@ def _two_views(
     is_keypoint[: len(chosen)] = chosen < len(labels)
     return _TwoViews(
         images,
-        [inside(warp_points(H, labels), size) for H in transforms],
+        [inside(transform(H, labels), size) for H in transforms],
         cells,
         points,
         np.arange(stage.points) < len(chosen),
         is_keypoint,
-        np.nan_to_num(warp_points(H_1_0, grid), nan=BEHIND),
+        np.nan_to_num(transform(H_1_0, grid), posinf=BEYOND),
         H_1_0,
     )
 
@@ -235,12 +190,6 @@ def _are_in(cells: Bool, points: npt.NDArray[np.float64]) -> Bool:
 def inside(points: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Return those points (N, 2) whose nearest pixel is one of an image's."""
     return points[is_inside(points, size, -0.49)]
-
-
-def cell_centres(size: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Return the centres (h, w, 2) of the cells of an image (height, width)."""
-    y, x = np.mgrid[: size[0] : CELL, : size[1] : CELL]
-    return np.stack([x, y], axis=-1) + (CELL - 1) / 2
 
 
 def prefetched(make: Callable[[int], Item], steps: range, workers: int) -> Iterator[Item]:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from nodes.networks.superpoint import CELL
+
 Float = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 Size = tuple[int, int]
@@ -82,14 +84,10 @@ def inverse(H: Float) -> Float:
     return np.asarray(np.linalg.inv(H), np.float64)
 
 
-def warp_points(H: Float, points: npt.ArrayLike) -> Float:
-    """Return where a homography (3, 3) takes points (..., 2).
-
-    Points at or behind the horizon become NaN.
-    """
-    mapped = np.asarray(points, float) @ H[:, :2].T + H[:, 2]
-    depth = mapped[..., 2:]
-    return np.where(depth > 1e-6, mapped[..., :2] / np.where(depth > 1e-6, depth, 1), np.nan)
+def cell_centres(size: Size) -> Float:
+    """Return the centres (h, w, 2) of the cells of an image (height, width)."""
+    y, x = np.mgrid[: size[0] : CELL, : size[1] : CELL]
+    return np.stack([x, y], axis=-1) + (CELL - 1) / 2
 
 
 def is_inside(points: Float, size: Size, margin: float = 0.0) -> npt.NDArray[np.bool_]:

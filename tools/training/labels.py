@@ -6,6 +6,7 @@ Letters in shapes: N homographies, H W image, M keypoints.
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,14 @@ from nodes.networks.keypoint_head import pixel_scores
 from nodes.networks.refinement import refine
 from nodes.networks.superpoint import CELL, SuperPoint
 from nodes.networks.suppression import keys_of, suppress
-from training.homographies import Float, Image, inverse, is_inside, sample, warp_points
+from training.files import write_whole
+from training.homographies import Float, Image, sample
 from training.recipe import LabelsStage
 
 Float32 = npt.NDArray[np.float32]
 AT_ONCE = 16
 """Warps that the network sees in one batch."""
+TINY, FAR_PX = 1e-6, -1e4
 
 
 class Labels(NamedTuple):
@@ -66,36 +69,36 @@ def adapted_scores(
     """
     device = next(network.parameters()).device
     size = (image.shape[0], image.shape[1])
-    pixels = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), axis=-1).astype(float)
     values = torch.from_numpy(image).to(device)[None, None].float() / 255
+    pixels = _pixels(size, device)
+    in_photograph = _is_inside(pixels, size, erosion_px)
     total, count = torch.zeros(size, device=device), torch.zeros(size, device=device)
     for start in range(0, len(warps), AT_ONCE):
         some = warps[start : start + AT_ONCE]
-        sources = np.stack([warp_points(inverse(H), pixels) for H in some])
-        targets = np.stack([warp_points(H, pixels) for H in some])
+        sources = _carried(np.asarray(np.linalg.inv(some)), pixels)
+        targets = _carried(some, pixels)
         warped = _look_up(values.expand(len(some), -1, -1, -1), sources, "reflection")
         padded = functional.pad(warped, (0, -size[1] % CELL, 0, -size[0] % CELL), mode="replicate")
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             logits, _ = network(padded)
         scores = pixel_scores(logits)[:, None, : size[0], : size[1]]
-        # Near the horizon nothing is seen; elsewhere both the pixel and its image must be inside.
-        seen = is_inside(targets, size, erosion_px) & is_inside(pixels, size, erosion_px)
-        mask = torch.from_numpy(seen).to(device)
-        total += (_look_up(scores, targets, "zeros")[:, 0] * mask).sum(dim=0)
-        count += mask.sum(dim=0)
+        seen = _is_inside(targets, size, erosion_px) & in_photograph
+        total += (_look_up(scores, targets, "zeros")[:, 0] * seen).sum(dim=0)
+        count += seen.sum(dim=0)
     return torch.where(count > 0, total / count.clamp(min=1), 0)
 
 
 def write_labels(path: Path, names: Sequence[str], labels: Sequence[Labels]) -> None:
     """Write the labels of photographs, as arrays of all keypoints, with where each one's end."""
-    with path.open("wb") as file:
-        np.savez(
-            file,
-            names=np.array(names),
-            ends=np.cumsum([len(one.scores) for one in labels]),
-            keypoints=np.concatenate([one.keypoints for one in labels]),
-            scores=np.concatenate([one.scores for one in labels]),
-        )
+    buffer = BytesIO()
+    np.savez(
+        buffer,
+        names=np.array(names),
+        ends=np.cumsum([len(one.scores) for one in labels]),
+        keypoints=np.concatenate([one.keypoints for one in labels]),
+        scores=np.concatenate([one.scores for one in labels]),
+    )
+    write_whole(path, buffer.getvalue())
 
 
 def read_labels(path: Path) -> tuple[list[str], list[Labels]]:
@@ -106,11 +109,28 @@ def read_labels(path: Path) -> tuple[list[str], list[Labels]]:
         return file["names"].tolist(), [Labels(*one) for one in zip(keypoints, scores, strict=True)]
 
 
-def _look_up(values: torch.Tensor, points: Float, beyond: str) -> torch.Tensor:
+def _pixels(size: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """Return the pixels (H, W, 2) of an image (height, width), (x, y)."""
+    y, x = (torch.arange(length, device=device, dtype=torch.float32) for length in size)
+    return torch.stack([x.expand(size), y[:, None].expand(size)], dim=-1)
+
+
+def _carried(warps: Float, pixels: torch.Tensor) -> torch.Tensor:
+    """Return where homographies (N, 3, 3) take pixels (H, W, 2), far away if behind the horizon."""
+    H = torch.from_numpy(warps).to(pixels)
+    mapped = torch.einsum("nij,hwj->nhwi", H[..., :2], pixels) + H[:, None, None, :, 2]
+    depth = mapped[..., 2:]
+    return torch.where(depth > TINY, mapped[..., :2] / depth.clamp(min=TINY), FAR_PX)
+
+
+def _is_inside(points: torch.Tensor, size: tuple[int, int], margin: float) -> torch.Tensor:
+    """Return which points (..., 2) lie in an image (height, width), so far from its border."""
+    high = torch.tensor([size[1] - 1, size[0] - 1], device=points.device) - margin
+    return ((points >= margin) & (points <= high)).all(dim=-1)
+
+
+def _look_up(values: torch.Tensor, points: torch.Tensor, beyond: str) -> torch.Tensor:
     """Return values (N, 1, H, W) at points (N, H, W, 2) in pixels, interpolated."""
     height, width = values.shape[2:]
-    grid = torch.from_numpy(np.nan_to_num(points, nan=-1e4)).to(values.device)
-    grid = (2 * grid + 1) / torch.tensor([width, height], device=values.device) - 1
-    return functional.grid_sample(
-        values, grid.to(values.dtype), padding_mode=beyond, align_corners=False
-    )
+    grid = (2 * points + 1) / torch.tensor([width, height], device=values.device) - 1
+    return functional.grid_sample(values, grid, padding_mode=beyond, align_corners=False)

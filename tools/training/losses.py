@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from nodes.networks.superpoint import CELL, CHANNELS
+from training.homographies import cell_centres
 
 DUSTBIN = CHANNELS - 1
 POSITIVE_MARGIN, NEGATIVE_MARGIN, BALANCE = 1.0, 0.2, 250.0  # of the hinge loss, the paper's
@@ -72,8 +73,8 @@ def hinge_loss(
     batch, _, rows, columns = descriptors0.shape
     a, b = (functional.normalize(d.float().flatten(2), dim=1) for d in (descriptors0, descriptors1))
     products = a.transpose(1, 2) @ b  # (B, hw of image 0, hw of image 1)
-    distances = torch.cdist(places.view(batch, -1, 2), centres(rows, columns, places.device))
-    same = distances <= NEAR_PX
+    centres = torch.from_numpy(cell_centres((CELL * rows, CELL * columns))).to(places)
+    same = torch.cdist(places.view(batch, -1, 2), centres.view(-1, 2)) <= NEAR_PX
     right = BALANCE * (POSITIVE_MARGIN - products).clamp(min=0)
     wrong = (products - NEGATIVE_MARGIN).clamp(min=0)
     counts = valid.view(batch, 1, -1).expand_as(same)
@@ -128,14 +129,6 @@ def success_loss(
     chosen = is_keypoint.gather(1, places)
     entropy = functional.binary_cross_entropy_with_logits(chosen, success.float(), reduction="none")
     return _mean(entropy, valid)
-
-
-def centres(rows: int, columns: int, device: torch.device | None = None) -> torch.Tensor:
-    """Return the centres (h w, 2) of all cells, (x, y) in pixels."""
-    y, x = torch.meshgrid(
-        torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
-    )
-    return (CELL * torch.stack([x, y], dim=-1) + (CELL - 1) / 2).view(-1, 2)
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -117,6 +117,8 @@ class Recipe:
 
     __pydantic_config__ = STRICT
     name: str
+    licence: str | None = None
+    """Of the weights, which is written into them; it depends on the photographs and the start."""
     seed: Annotated[int, Field(ge=0)] = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions; sums and losses are float32 in any case."""
@@ -139,7 +141,7 @@ class Recipe:
         """Return a hash of all that the result of the stage of an index depends on."""
         relevant = asdict(self)
         relevant["stages"] = relevant["stages"][: index + 1]
-        for key in ("name", "checkpoint_every"):
+        for key in ("name", "licence", "checkpoint_every"):
             del relevant[key]
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from nodes.networks.keypoint_head import find_keypoints, sample, unpack
+from nodes.networks.keypoint_head import Found, find_keypoints, sample, unpack
 from nodes.networks.selection import Selection
 from nodes.networks.superpoint import SuperPoint
 from nodes.vision.feature_evaluation import (
@@ -16,13 +16,13 @@ from nodes.vision.feature_evaluation import (
     average_precision,
     find_true,
     repeatability,
+    share_within,
 )
 from nodes.vision.matching import find_neighbours
 from training.data import (
     Float32,
     Image,
     PairsBatch,
-    Photographs,
     ShapesBatch,
     pairs_batch,
     shapes_batch,
@@ -34,6 +34,7 @@ from training.losses import (
     hinge_loss,
     success_loss,
 )
+from training.photographs import Photographs
 from training.pictures import draw_keypoints, draw_matches
 from training.recipe import Optimisation, PairsStage, ShapesStage
 
@@ -41,7 +42,7 @@ Losses = dict[str, torch.Tensor]
 CORRECT_PX = 3.0
 DRAWN = 12
 """Pictures of a stage, at most."""
-VALIDATION_BATCHES = 4
+VALIDATION_BATCHES = 8
 VALIDATION_KEY = 1 << 40
 """Added to the step of a batch, so that none is ever learnt from."""
 
@@ -108,7 +109,7 @@ class Task(ABC):
         return {f"val/{name}": float(np.mean(values)) for name, values in found.items()}
 
     @torch.no_grad()
-    def keypoints(self, network: SuperPoint, images: Any) -> list[Any]:
+    def keypoints(self, network: SuperPoint, images: Any) -> list[Found]:
         """Return what is found in images (B, 1, H, W) uint8, each best first."""
         logits, descriptors = self.around.run(network, images)
         masks = torch.ones(images[:, 0].shape, dtype=torch.uint8, device=logits.device)
@@ -212,13 +213,18 @@ class PairsTask(Task):
         return {"descriptor": contrast.loss, "success": success, "matched": share.detach()}
 
     def scores(self, network: SuperPoint, batch: PairsBatch) -> Mapping[str, float]:
-        """Return how often keypoints are found again within 3 pixels, where both views show."""
+        """Return how often keypoints are found again within 3 pixels, and matches are right."""
         found = self.keypoints(network, batch.images)
-        shares = []
+        repeated, right = [], []
         for i, pair in enumerate(self._planar_pairs(batch)):
-            first, second = found[i].keypoints, found[i + self.stage.batch].keypoints
-            shares.append(repeatability(first, second, pair).share)
-        return {"repeatability": float(np.mean(shares))}
+            first, second = found[i], found[i + self.stage.batch]
+            repeated.append(repeatability(first.keypoints, second.keypoints, pair).share)
+            errors = pair.errors(*_matched(first, second))
+            right.append(share_within(errors, [CORRECT_PX])[0])
+        return {
+            "repeatability": float(np.mean(repeated)),
+            "matching accuracy": float(np.mean(right)),
+        }
 
     def pictures(self, network: SuperPoint) -> list[Image]:
         """Return the views side by side with the mutual matches, the right ones green."""
@@ -226,11 +232,7 @@ class PairsTask(Task):
         found = self.keypoints(network, batch.images)
         pictures = []
         for i, pair in enumerate(self._planar_pairs(batch)[:DRAWN]):
-            first, second = found[i], found[i + self.stage.batch]
-            neighbours = find_neighbours(first.descriptors, second.descriptors)
-            rows = np.arange(len(neighbours.nearest))
-            mutual = rows[neighbours.nearest_back[neighbours.nearest] == rows]
-            points = first.keypoints[mutual], second.keypoints[neighbours.nearest[mutual]]
+            points = _matched(found[i], found[i + self.stage.batch])
             views = batch.images[i, 0], batch.images[i + self.stage.batch, 0]
             pictures.append(draw_matches(*views, *points, pair.errors(*points) <= CORRECT_PX))
         return pictures
@@ -238,3 +240,11 @@ class PairsTask(Task):
     def _planar_pairs(self, batch: PairsBatch) -> list[PlanarPair]:
         size = (self.stage.size[1], self.stage.size[0])
         return [PlanarPair(H, size, size) for H in batch.H_1_0]
+
+
+def _matched(first: Found, second: Found) -> tuple[Float32, Float32]:
+    """Return the keypoints (M, 2) of both views whose descriptors are each other's nearest."""
+    neighbours = find_neighbours(first.descriptors, second.descriptors)
+    rows = np.arange(len(neighbours.nearest))
+    mutual = rows[neighbours.nearest_back[neighbours.nearest] == rows]
+    return first.keypoints[mutual], second.keypoints[neighbours.nearest[mutual]]

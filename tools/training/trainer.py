@@ -17,12 +17,12 @@ from nodes.networks.state_dicts import load_superpoint, save_superpoint
 from nodes.networks.superpoint import SuperPoint
 from nodes.networks.weights import locate
 from pipeline.errors import ConfigError, InputError
-from training.data import Photographs
 from training.files import write_whole
 from training.journal import Journal
 from training.labels import Labels, label, read_labels, write_labels
 from training.learning import Learner, checkpoints, read_checkpoint
 from training.network import folded, make_network
+from training.photographs import Photographs
 from training.pictures import draw_keypoints, save, sheet
 from training.progress import Progress
 from training.recipe import LabelsStage, PairsStage, Recipe, ShapesStage
@@ -48,6 +48,7 @@ class Trainer:
     workers: int
 
     def __post_init__(self) -> None:
+        self.out = self.out.absolute()
         self.out.mkdir(parents=True, exist_ok=True)
         self._labels: list[Labels] = []
         self._network = self._first_network()
@@ -143,8 +144,10 @@ class Trainer:
     ) -> None:
         """Train, unless it is done; the network holds what was learnt."""
         if (folder / WEIGHTS).exists():
-            state = read_checkpoint(checkpoints(folder)[-1])
-            self._network.load_state_dict(state["network"])
+            known = checkpoints(folder)
+            if not known:
+                raise InputError(f"{folder}: no checkpoint: delete {WEIGHTS} to do the stage again")
+            self._network.load_state_dict(read_checkpoint(known[-1])["network"])
             return
         task = self._task(index, stage)
         Learner(self._network, task, folder, journal).run(
@@ -152,8 +155,12 @@ class Trainer:
         )
         self._network.eval()
         save(folder / "keypoints.png", sheet(task.pictures(self._network), COLUMNS))
-        notes = {"licence": "Apache-2.0", "recipe": self.recipe.name, "stage": stage.name}
-        save_superpoint(folded(self._network), folder / WEIGHTS, notes)
+        notes = {"recipe": self.recipe.name, "stage": stage.name}
+        if self.recipe.licence:
+            notes["licence"] = self.recipe.licence
+        part = folder / f"{WEIGHTS}.part"
+        save_superpoint(folded(self._network), part, notes)
+        part.replace(folder / WEIGHTS)
 
     def _task(self, index: int, stage: ShapesStage | PairsStage) -> Task:
         around = self._surroundings(index)
@@ -162,22 +169,20 @@ class Trainer:
         keypoints = [one.keypoints for one in self._labels]
         return PairsTask(stage, around, self._need_photographs(), keypoints)
 
+    def go_back(self, checkpoint: Path) -> None:
+        """Delete what came after a checkpoint of one of the stages, the last first.
 
-def go_back(out: Path, checkpoint: Path) -> None:
-    """Delete what a run did after a checkpoint of one of its stages.
-
-    Raises:
-        InputError: the checkpoint is not one of this run.
-    """
-    folder = checkpoint.absolute().parent
-    if checkpoint not in checkpoints(checkpoint.parent) or folder.parent != out.absolute():
-        raise InputError(f"{checkpoint}: no checkpoint of a stage in {out}")
-    for later in checkpoints(folder):
-        if later.name > checkpoint.name:
-            later.unlink()
-    (folder / WEIGHTS).unlink(missing_ok=True)
-    number = int(folder.name.partition("_")[0])
-    for other in out.iterdir():
-        head = other.name.partition("_")[0]
-        if other.is_dir() and head.isdigit() and int(head) > number:
-            shutil.rmtree(other)
+        Raises:
+            InputError: the checkpoint is not one of this run.
+            ConfigError: another recipe began the run.
+        """
+        folders = [self._folder(i) for i in range(len(self.recipe.stages))]
+        own = [folder for folder in folders if checkpoint.absolute() in checkpoints(folder)]
+        if not own:
+            raise InputError(f"{checkpoint}: no checkpoint of a stage in {self.out}")
+        for folder in reversed(folders[folders.index(own[0]) + 1 :]):
+            shutil.rmtree(folder)
+        (own[0] / WEIGHTS).unlink(missing_ok=True)
+        for later in reversed(checkpoints(own[0])):
+            if later.name > checkpoint.name:
+                later.unlink()
