@@ -38,6 +38,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def train(options: argparse.Namespace) -> Path:
     """Train, and return the folder of the last stage."""
     import cv2
+    from evaluation.timing import all_cores
     from training.photographs import Photographs
     from training.recipe import read_recipe
     from training.trainer import Trainer
@@ -53,7 +54,7 @@ def train(options: argparse.Namespace) -> Path:
         raise ConfigError(f"--stage {options.stage}: no such stage; allowed: {', '.join(names)}")
     out = options.out or ROOT / "runs" / "train" / recipe.name
     photographs = options.images and Photographs(options.images, recipe.short_side)
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or all_cores()
     device = find_device(options.device)
     if device.type == "cuda":
         repeat_exactly()

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -127,6 +128,181 @@ def test_keypoints_of_both_views_stand_in_the_batch(
     assert set(batch.keypoints[:, 0]) <= {0, 1, 2, 3}
     assert (batch.keypoints[:, 1:].round() >= 0).all()
     assert (batch.keypoints[:, 1:].round() <= [63, 47]).all()
+
+
+@pytest.fixture
+def plain(load: Load) -> Callable[..., Any]:
+    """Return a function that makes a stage of pairs, by itself of unchanged views."""
+    off = load("training.photometric").OFF
+    given = {"name": "x", "steps": 1, "batch": 1, "size": (48, 64), "photometric": off}
+    return lambda **more: load("training.recipe").PairsStage(**{**given, **more})
+
+
+@pytest.fixture
+def pair_of(data: ModuleType) -> Callable[..., Any]:
+    """Return a function that makes a batch of pairs of one photograph, or of several."""
+
+    def made(stage: Any, images: Any, keypoints: list, key: tuple[int, ...] = (1,)) -> Any:
+        read = SimpleNamespace(read=list(images).__getitem__)
+        return data.pairs_batch(stage, read, keypoints, np.arange(len(images)), key)
+
+    return made
+
+
+def shift(x: float, y: float) -> np.ndarray:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+
+NOWHERE = np.zeros((0, 2), np.float32)
+
+
+def test_corners_stand_with_the_index_of_their_drawing(load: Load, data: ModuleType) -> None:
+    recipe, off = load("training.recipe"), load("training.photometric").OFF
+    stage = recipe.ShapesStage(name="x", steps=1, batch=6, size=(48, 64), photometric=off)
+    batch = data.shapes_batch(stage, (4, 1))
+    for i in range(6):
+        drawing = load("training.shapes").draw(np.random.default_rng([4, 1, i]), (48, 64))
+        assert np.array_equal(batch.images[i, 0], drawing.image)
+        found = batch.corners[batch.corners[:, 0] == i, 1:]
+        assert np.array_equal(found, drawing.corners.astype(np.float32))
+    assert len(set(batch.corners[:, 0])) >= 3
+
+
+def test_keypoints_of_each_view_are_where_it_shows_them(
+    load: Load, plain: Callable[..., Any], pair_of: Callable[..., Any]
+) -> None:
+    spread = load("training.homographies").Spread
+    first = spread(rotation_deg=30, shift=0.2)
+    second = spread(rotation_deg=180, scale=1.1, perspective=0.1, shift=0.2)
+    stage = plain(batch=5, size=(72, 104), first=first, second=second)
+    rng = np.random.default_rng(3)
+    grid = np.stack(np.meshgrid(np.arange(10, 120, 20), np.arange(10, 80, 20)), -1).reshape(-1, 2)
+    dots = [grid + rng.integers(-3, 4, grid.shape) for _ in range(4)]
+    images = np.full((4, 80, 120), 40, np.uint8)
+    for image, places in zip(images, dots, strict=True):
+        for place in places.tolist():
+            cv2.circle(image, place, 3, 255, -1)
+    batch = pair_of(stage, images, [places.astype(np.float32) for places in dots])
+    views = [batch.keypoints[batch.keypoints[:, 0] == k, 1:] for k in range(10)]
+    for image, keypoints in zip(batch.images[:, 0], views, strict=True):
+        x, y = keypoints.round().astype(int).T
+        assert len(keypoints) >= 3 and (image[y, x] > 200).all()
+    for i, H_1_0 in enumerate(batch.H_1_0):
+        for H, from_view, to_view in ((H_1_0, i, i + 5), (np.linalg.inv(H_1_0), i + 5, i)):
+            carried = transform(H, views[from_view])
+            carried = carried[((carried >= 0) & (carried <= [103, 71])).all(axis=1)]
+            gaps = np.linalg.norm(carried[:, None] - views[to_view], axis=2)
+            assert len(carried) and (gaps.min(axis=1) < 1e-3).all()
+
+
+def test_places_are_where_the_centres_of_the_first_views_cells_lie_in_the_second(
+    load: Load, plain: Callable[..., Any], pair_of: Callable[..., Any]
+) -> None:
+    second = load("training.homographies").Spread(rotation_deg=90, scale=1.5, perspective=0.2)
+    batch = pair_of(plain(batch=3, second=second), [np.full((48, 64), 255, np.uint8)], [NOWHERE])
+    assert batch.places.shape == (3, 6, 8, 2)
+    for H, places in zip(batch.H_1_0, batch.places, strict=True):
+        for row, column in ((0, 0), (2, 7), (5, 1)):
+            x, y, depth = H @ (8 * column + 3.5, 8 * row + 3.5, 1)
+            assert places[row, column] == pytest.approx([x / depth, y / depth], rel=1e-4)
+
+
+def test_the_centre_of_a_cell_lies_between_its_pixels(load: Load) -> None:
+    centres = load("training.homographies").cell_centres((16, 24))
+    assert centres.shape == (2, 3, 2)
+    assert centres[0, 0].tolist() == [3.5, 3.5] and centres[1, 2].tolist() == [19.5, 11.5]
+
+
+@pytest.fixture
+def shifted(
+    data: ModuleType, plain: Callable[..., Any], pair_of: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:  # fmt: skip
+    """Return a pair of views of a white photograph (48, 64) that lies at (20, 10) and (-10, 15)."""
+    stage = plain(points=500, first="first", second="second")
+    known = {"first": shift(20, 10), "second": shift(-30, 5)}
+    monkeypatch.setattr(data, "sample", lambda rng, size, spread: known[spread])
+    keypoints = np.array([[20, 12], [30, 20], [2, 20], [36, 2], [60, 40]], np.float32)
+    return pair_of(stage, [np.full((48, 64), 255, np.uint8)], [keypoints])
+
+
+def test_valid_cells_are_those_whose_centre_shows_the_photograph(shifted: Any) -> None:
+    first, second = np.zeros((6, 8), bool), np.zeros((6, 8), bool)
+    first[1:, 3:] = True  # centres at x of 27.5 or more, y of 11.5 or more
+    second[2:, :7] = True  # at x up to 51.5, y of 19.5 or more
+    assert np.array_equal(shifted.valid_cells, [first, second])
+
+
+def test_compared_points_keep_away_from_the_borders_of_views_and_photograph(shifted: Any) -> None:
+    first, second = shifted.points[:, 0][:, shifted.valid[0]]
+    assert 100 < len(first) < 500
+    assert np.allclose(second - first, [-30, 5], atol=1e-4)
+    # 4 px beyond the second view's left and the photograph's upper border, and before the first
+    # view's right and the second view's lower border
+    assert first.min(axis=0) == pytest.approx([34.5, 14.5], abs=0.5)
+    assert first.max(axis=0) == pytest.approx([58.5, 37.5], abs=0.5)
+    told = first[shifted.is_keypoint[0][shifted.valid[0]]]
+    assert sorted(told.tolist()) == [[40, 22], [50, 30]]
+
+
+def test_the_right_and_lower_border_of_the_photograph_count_as_well(
+    data: ModuleType, plain: Callable[..., Any], pair_of: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    known = {"first": shift(-20, -10), "second": shift(2, 3)}
+    monkeypatch.setattr(data, "sample", lambda rng, size, spread: known[spread])
+    stage = plain(points=500, first="first", second="second")
+    batch = pair_of(stage, [np.full((48, 64), 255, np.uint8)], [NOWHERE])
+    first = batch.points[0, 0][batch.valid[0]]
+    assert first.max(axis=0) == pytest.approx([63 - 20 - 4.5, 47 - 10 - 4.5], abs=0.5)
+    expected = np.zeros((2, 6, 8), bool)
+    expected[0, :5, :5] = True  # x to 43, y to 37
+    expected[1, :5, :6] = True  # x to 45, y to 40
+    assert np.array_equal(batch.valid_cells, expected)
+
+
+def only(load: Load, **changes: float) -> Any:
+    """Return the settings of no photometric change but some."""
+    off = load("training.photometric").OFF
+    return type(off)(**{**vars(off), **changes})
+
+
+def test_both_views_and_all_pairs_have_light_of_their_own(
+    load: Load, plain: Callable[..., Any], pair_of: Callable[..., Any]
+) -> None:
+    stage = plain(batch=6, photometric=only(load, brightness=0.4))
+    batch = pair_of(stage, [np.full((48, 64), 128, np.uint8)], [NOWHERE])
+    greys = batch.images.mean(axis=(1, 2, 3))
+    assert len(set(greys.round().tolist())) >= 10
+
+
+def black_cells(image: np.ndarray) -> list[list[bool]]:
+    rows = [np.hsplit(row, image.shape[1] // 8) for row in np.vsplit(image, image.shape[0] // 8)]
+    return [[not cell.any() for cell in row] for row in rows]
+
+
+def test_black_cells_beyond_an_endoscopes_circle_are_neither_valid_nor_compared(
+    load: Load, plain: Callable[..., Any], pair_of: Callable[..., Any]
+) -> None:
+    stage = plain(batch=8, size=(96, 128), points=300, photometric=only(load, vignette=1.0))
+    batch = pair_of(stage, [np.full((96, 128), 255, np.uint8)], [NOWHERE])
+    black = np.array([black_cells(image[0]) for image in batch.images])
+    assert np.array_equal(batch.valid_cells, ~black)
+    first, second = black.reshape(2, 8, 12, 16)
+    assert (first & ~second).any() and (second & ~first).any()
+    for points, cells in zip(batch.points, (first, second), strict=True):
+        for where, valid, dark in zip(points, batch.valid, cells, strict=True):
+            x, y = where[valid].round().astype(int).T // 8
+            assert len(x) > 100 and not dark[y, x].any()
+
+
+def test_black_cells_of_drawings_are_not_valid(load: Load, data: ModuleType) -> None:
+    stage = load("training.recipe").ShapesStage(
+        name="x", steps=1, batch=6, size=(48, 64), photometric=only(load, vignette=1.0)
+    )
+    batch = data.shapes_batch(stage, (1,))
+    black = np.array([black_cells(image[0]) for image in batch.images])
+    assert black.any() and np.array_equal(batch.valid_cells, ~black)
 
 
 def test_prepared_batches_come_in_order_and_errors_come_through(data: ModuleType) -> None:

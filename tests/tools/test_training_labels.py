@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from training_world import write_photographs, write_recipe
 
 from nodes.networks.superpoint import CELL, CHANNELS, SuperPoint, Widths
 
@@ -24,6 +25,7 @@ class FindsDots(SuperPoint):
         self.seen: list[torch.Tensor] = []
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert images.min() >= 0 and images.max() <= 1
         self.seen.append(images)
         cells = torch.nn.functional.pixel_unshuffle(images, CELL)
         dustbin = torch.zeros_like(cells[:, :1])
@@ -82,6 +84,38 @@ def test_predictions_near_the_border_of_a_view_do_not_count(
     scores = labels.adapted_scores(FindsDots(), image, np.eye(3)[None], 5, torch.float32)
     assert float(scores[:5].max()) == 0 and float(scores[:, -5:].max()) == 0
     assert float(scores[5:-5, 5:-5].min()) > 0
+
+
+def test_predictions_count_away_from_both_borders_the_views_and_the_photographs(
+    labels: ModuleType, image: np.ndarray
+) -> None:
+    shift = np.eye(3)
+    shift[0, 2] = 10
+    scores = labels.adapted_scores(FindsDots(), image, shift[None], 5, torch.float32)
+    height, width = SIZE
+    assert float(scores[:, :5].max()) == 0  # 5 pixels within the photograph, 15 in the view
+    assert float(scores[:, width - 15 :].max()) == 0  # 15 within the photograph, 5 in the view
+    assert float(scores[:5].max()) == 0 and float(scores[height - 5 :].max()) == 0
+    assert float(scores[5 : height - 5, 5 : width - 15].min()) > 0
+
+
+def test_the_trainer_labels_with_a_network_in_eval_mode(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Evaluates(FindsDots):
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            assert not self.training
+            return super().forward(images)
+
+    trainer, network = load("training.trainer"), Evaluates().train()
+    monkeypatch.setattr(trainer, "make_network", lambda *args, **kwargs: network)
+    text = "name: tiny\nstages:\n  - {type: labels, name: labels, homographies: 2}\n"
+    recipe = load("training.recipe").read_recipe(write_recipe(tmp_path, text))
+    folder = write_photographs(tmp_path / "photos", load("training.shapes"))
+    photographs = load("training.photographs").Photographs(folder, 64)
+    out = trainer.Trainer(recipe, photographs, tmp_path / "run", torch.device("cpu"), 1).run()
+    assert len(network.seen) == len(photographs)
+    assert load("training.labels").read_labels(out / "labels.npz")[0] == photographs.names
 
 
 def test_the_key_seeds_the_homographies(load: Load, labels: ModuleType, image: np.ndarray) -> None:

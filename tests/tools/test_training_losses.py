@@ -157,3 +157,28 @@ def test_success_loss_wants_keypoints_where_matches_succeed(losses: ModuleType) 
     assert float(good) < 1e-5
     assert float(bad) > 10
     assert float(losses.success_loss(logits, points, valid, ~valid)) == 0
+
+
+def test_success_loss_reads_the_cells_of_the_points_row_by_row(losses: ModuleType) -> None:
+    z = torch.tensor([[[0.5, -1.0, 2.0], [3.0, -4.0, 6.0]]])
+    logits = torch.zeros(1, 65, 2, 3)
+    logits[:, 64] = math.log(64) - z
+    # (x, y) in the cells (row, column) (0, 2), (1, 0) and (1, 1); each side of a cell's border
+    points = torch.tensor([[[16.0, 7.4], [7.4, 8.0], [8.0, 15.0]]])
+    success, valid = torch.tensor([[False, True, False]]), torch.ones(1, 3).bool()
+    costs = [math.log1p(math.exp(v)) for v in (2.0, -3.0, -4.0)]
+    for chosen in ([0], [1], [2], [0, 1, 2]):
+        mask = torch.zeros_like(valid)
+        mask[0, chosen] = True
+        found = float(losses.success_loss(logits, points, success, mask))
+        assert found == pytest.approx(sum(costs[i] for i in chosen) / len(chosen), rel=1e-5)
+
+
+def test_hinge_loss_is_told_places_x_first(losses: ModuleType) -> None:
+    descriptors = torch.eye(6).view(1, 6, 2, 3)  # every cell is like itself alone
+    places = torch.full((1, 2, 3, 2), 1e4)
+    places[0, 0, 0] = torch.tensor([19.5, 3.5])  # the cell in row 0, column 2
+    valid = torch.zeros(1, 2, 3).bool()
+    valid[0, 0, 2] = True
+    found = losses.hinge_loss(descriptors, descriptors, places, valid)
+    assert float(found) == pytest.approx((250 + 0.8) / 6, rel=1e-5)

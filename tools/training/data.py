@@ -152,7 +152,9 @@ def _two_views(
         for H, image in zip(transforms, images, strict=True)
     ]
     random = rng.uniform(0, 1, (4 * stage.points, 2)) * (np.array(size[::-1]) - 1)
-    candidates = np.concatenate([rng.permutation(transform(H_0_p, labels)), random])
+    visible = transform(H_0_p, labels)
+    visible = visible[np.isfinite(visible).all(axis=1)]
+    candidates = np.concatenate([rng.permutation(visible), random])
     moved = transform(H_1_0, candidates)
     seen = is_inside(transform(inverse(H_0_p), candidates), photograph_size, MARGIN_PX)
     for image, points in zip(images, (candidates, moved), strict=True):
@@ -162,7 +164,7 @@ def _two_views(
     points = np.zeros((2, stage.points, 2))
     points[:, : len(chosen)] = candidates[chosen], moved[chosen]
     is_keypoint = np.zeros(stage.points, bool)
-    is_keypoint[: len(chosen)] = chosen < len(labels)
+    is_keypoint[: len(chosen)] = chosen < len(visible)
     return _TwoViews(
         images,
         [inside(transform(H, labels), size) for H in transforms],

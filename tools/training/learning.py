@@ -100,7 +100,8 @@ class Learner:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a stage in the order of their steps."""
-    return sorted(path for path in folder.glob("step_*.pt") if CHECKPOINT.fullmatch(path.name))
+    paths = [path for path in folder.glob("step_*.pt") if CHECKPOINT.fullmatch(path.name)]
+    return sorted(paths, key=lambda path: int(path.stem.removeprefix("step_")))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -183,6 +183,6 @@ class Trainer:
         for folder in reversed(folders[folders.index(own[0]) + 1 :]):
             shutil.rmtree(folder)
         (own[0] / WEIGHTS).unlink(missing_ok=True)
-        for later in reversed(checkpoints(own[0])):
-            if later.name > checkpoint.name:
-                later.unlink()
+        known = checkpoints(own[0])
+        for later in reversed(known[known.index(checkpoint.absolute()) + 1 :]):
+            later.unlink()
