@@ -147,7 +147,8 @@ def _draw_curve(axis: Axes, kind: str, steps: Floats, values: Floats) -> None:
         return
     axis.plot(steps, values, color="tab:blue", linewidth=0.6, alpha=0.35)
     places, medians = running_median(values)
-    axis.plot(steps[places], medians, color="tab:blue", linewidth=1.6, label=kind)
+    marker = "o" if len(values) == 1 else ""
+    axis.plot(steps[places], medians, marker, ls="-", color="tab:blue", lw=1.6, label=kind)
 
 
 def running_median(values: Floats) -> tuple[Ints, Floats]:
