@@ -46,8 +46,9 @@ class SuperPoint(FindsKeypoints):
             Literal["auto", "cpu", "cuda"], "where to run; auto takes a GPU if there is one"
         ] = "auto"
         precision: Annotated[
-            Literal["auto", "float32", "bfloat16", "float16"],
-            "of the network; auto is float32 on a CPU and float16 on a GPU",
+            Literal["auto", "fastest", "float32", "bfloat16", "float16"],
+            "of the network; auto is float32 on a CPU and float16 on a GPU; fastest is bfloat16 on "
+            "a CPU that computes it, else as auto",
         ] = "auto"
 
         def __post_init__(self) -> None:

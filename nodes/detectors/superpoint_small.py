@@ -1,7 +1,7 @@
 """SuperPoint for CPUs: a sixteenth of the original's arithmetic, and weights that are shipped."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from nodes.detectors.superpoint import SuperPoint
 
@@ -17,3 +17,8 @@ class SuperPointSmall(SuperPoint):
             str, "a name of `posestream weights list`, or a file: .pth or .safetensors"
         ] = "superpoint-small"
         subpixel: Annotated[bool, "moves keypoints to the peak of the scores around them"] = True
+        precision: Annotated[
+            Literal["auto", "fastest", "float32", "bfloat16", "float16"],
+            "of the network; fastest is bfloat16 on a CPU that computes it, else as auto: float32 "
+            "on a CPU, float16 on a GPU",
+        ] = "fastest"
