@@ -148,7 +148,7 @@ def _draw_curve(axis: Axes, kind: str, steps: Floats, values: Floats) -> None:
     axis.plot(steps, values, color="tab:blue", linewidth=0.6, alpha=0.35)
     places, medians = running_median(values)
     marker = "o" if len(values) == 1 else ""
-    axis.plot(steps[places], medians, marker, ls="-", color="tab:blue", lw=1.6, label=kind)
+    axis.plot(steps[places], medians, marker=marker, color="tab:blue", lw=1.6, label=kind)
 
 
 def running_median(values: Floats) -> tuple[Ints, Floats]:
