@@ -327,9 +327,9 @@ def test_missing_weights_end_with_the_command_that_fetches_them(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("POSESTREAM_WEIGHTS", "")
-    code, _, error = run(ours(tmp_path / "data" / "a"), "--detectors", "xfeat")
+    code, _, error = run(ours(tmp_path / "data" / "a"), "--detectors", "superpoint")
     assert code == 4
-    assert "posestream weights fetch xfeat" in error
+    assert "posestream weights fetch superpoint --accept-licence" in error
 
 
 def test_weights_beside_the_data_are_found_unless_the_user_says_where(
