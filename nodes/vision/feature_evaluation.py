@@ -74,8 +74,7 @@ def transform(H: Float, points: Points) -> Float:
     carried = np.asarray(points, np.float64) @ H[:, :2].T + H[:, 2]
     depth = carried[..., 2:]
     is_ahead = depth > 1e-12
-    carried = carried[..., :2] / np.where(is_ahead, depth, 1.0)
-    return np.asarray(np.where(is_ahead, carried, np.inf), np.float64)
+    return np.where(is_ahead, carried[..., :2] / np.where(is_ahead, depth, 1.0), np.inf)
 
 
 def distances(points0: Float, points1: Float) -> Float:

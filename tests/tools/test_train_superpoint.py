@@ -80,6 +80,7 @@ def test_a_training_that_went_back_ends_with_the_same_weights(
         train(resumed, "--from", resumed / "1_shapes" / "step_000002.pt", "--stage", "shapes") == 0
     )
     assert not (resumed / "3_joint").exists()
+    assert [line["stage"] for line in curve(resumed)] == ["shapes"]
     assert train(resumed) == 0
     assert same(weights(straight, "3_joint"), weights(resumed, "3_joint"))
     assert curve(straight) == curve(resumed)
@@ -110,6 +111,14 @@ def test_a_later_stage_may_change_as_long_as_it_has_not_begun(
     write_recipe(tmp_path, RECIPE.replace("success_weight: 0.1", "descriptor_loss: hinge"))
     assert train(tmp_path / "run") == 0
     assert "success" not in curve(tmp_path / "run")[-1]
+
+
+def test_going_back_lets_later_stages_be_changed(train: Callable[..., int], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert train(out) == 0
+    write_recipe(tmp_path, RECIPE.replace("points: 40", "points: 50"))
+    assert train(out) == 2
+    assert train(out, "--from", out / "1_shapes" / "step_000004.pt") == 0
 
 
 def test_fine_tuning_begins_with_given_weights(train: Callable[..., int], tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.networks.superpoint import CELL
+from nodes.sources.files import IMAGE_SUFFIXES
 from pipeline.errors import InputError
 
 Image = npt.NDArray[np.uint8]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp"}
 EVERY_VALIDATION = 20
 """One photograph in so many is never learnt from."""
 KEPT = 4096
@@ -31,12 +31,12 @@ class Photographs:
         self.folder, self._short_side = folder, short_side
         files = folder.rglob("*") if folder.is_dir() else ()
         self.names = sorted(
-            str(path.relative_to(folder)) for path in files if path.suffix.lower() in SUFFIXES
+            str(path.relative_to(folder)) for path in files if path.suffix.lower() in IMAGE_SUFFIXES
         )
         if len(self.names) < EVERY_VALIDATION:
             raise InputError(
                 f"{folder}: {len(self.names)} photographs, at least {EVERY_VALIDATION} are needed: "
-                f"give --images a folder of {', '.join(sorted(SUFFIXES))}"
+                f"give --images a folder of {', '.join(sorted(IMAGE_SUFFIXES))}"
             )
         indices = np.arange(len(self.names))
         is_validation = indices % EVERY_VALIDATION == EVERY_VALIDATION - 1

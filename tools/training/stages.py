@@ -18,7 +18,7 @@ from nodes.vision.feature_evaluation import (
     repeatability,
     share_within,
 )
-from nodes.vision.matching import find_neighbours
+from nodes.vision.matching import find_neighbours, select_matches
 from training.data import (
     Float32,
     Image,
@@ -245,6 +245,5 @@ class PairsTask(Task):
 def _matched(first: Found, second: Found) -> tuple[Float32, Float32]:
     """Return the keypoints (M, 2) of both views whose descriptors are each other's nearest."""
     neighbours = find_neighbours(first.descriptors, second.descriptors)
-    rows = np.arange(len(neighbours.nearest))
-    mutual = rows[neighbours.nearest_back[neighbours.nearest] == rows]
-    return first.keypoints[mutual], second.keypoints[neighbours.nearest[mutual]]
+    matches = select_matches(neighbours, cross_check=True)
+    return first.keypoints[matches[:, 0]], second.keypoints[matches[:, 1]]

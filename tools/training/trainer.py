@@ -66,9 +66,12 @@ class Trainer:
                     break
         return folder
 
+    def _path(self, index: int) -> Path:
+        return self.out / f"{index + 1}_{self.recipe.stages[index].name}"
+
     def _folder(self, index: int) -> Path:
         """Return the folder of a stage; refuse one that another recipe began."""
-        folder = self.out / f"{index + 1}_{self.recipe.stages[index].name}"
+        folder = self._path(index)
         folder.mkdir(exist_ok=True)
         note, fingerprint = folder / "fingerprint.txt", self.recipe.fingerprint(index)
         if not note.exists():
@@ -176,13 +179,19 @@ class Trainer:
             InputError: the checkpoint is not one of this run.
             ConfigError: another recipe began the run.
         """
-        folders = [self._folder(i) for i in range(len(self.recipe.stages))]
-        own = [folder for folder in folders if checkpoint.absolute() in checkpoints(folder)]
-        if not own:
+        checkpoint = checkpoint.absolute()
+        stages = self.recipe.stages
+        folders = [self._path(index) for index in range(len(stages))]
+        if checkpoint.parent not in folders or checkpoint not in checkpoints(checkpoint.parent):
             raise InputError(f"{checkpoint}: no checkpoint of a stage in {self.out}")
-        for folder in reversed(folders[folders.index(own[0]) + 1 :]):
-            shutil.rmtree(folder)
-        (own[0] / WEIGHTS).unlink(missing_ok=True)
-        known = checkpoints(own[0])
-        for later in reversed(known[known.index(checkpoint.absolute()) + 1 :]):
+        own = folders.index(checkpoint.parent)
+        for index in range(own + 1):
+            self._folder(index)
+        with closing(Journal(self.out / "metrics.jsonl")) as journal:
+            for stage, folder in reversed(list(zip(stages, folders, strict=True))[own + 1 :]):
+                shutil.rmtree(folder, ignore_errors=True)
+                journal.rewind(stage.name, 0)
+        (folders[own] / WEIGHTS).unlink(missing_ok=True)
+        known = checkpoints(folders[own])
+        for later in reversed(known[known.index(checkpoint) + 1 :]):
             later.unlink()
