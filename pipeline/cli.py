@@ -185,9 +185,13 @@ class _Status:
             console.print(line, markup=False)
 
 
-def _add_vision_commands() -> None:
+def _add_commands() -> None:
     for point in metadata.entry_points(group="posestream.commands"):
-        app.command(point.name)(point.load())
+        command = point.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=point.name)
+        else:
+            app.command(point.name)(command)
 
 
 def main() -> NoReturn:
@@ -202,7 +206,7 @@ def main() -> NoReturn:
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     code: object = 1
     try:
-        _add_vision_commands()
+        _add_commands()
         code = app(arguments, standalone_mode=False)
     except PosestreamError as error:
         code = error.exit_code

@@ -12,7 +12,7 @@ from pipeline.calls import ContractError
 from pipeline.graph import Graph, NodeSpec
 from pipeline.loop import POLL_MS, Control, Loop
 from pipeline.messages import Item, Kind, Message
-from pipeline.node import Source, TruncatedError, Unreadable
+from pipeline.node import Lost, Source, TruncatedError, Unreadable
 from pipeline.transport import Wiring
 from pipeline.work import Place, WorkError
 
@@ -85,7 +85,7 @@ class SourceLoop(Loop):
             yield pacer.release(item)
         yield Item(Kind.EOS, self._stream, 0, 0, reason="interrupted")
 
-    def _next(self, results: Iterator[Message | Unreadable], last_seq: int) -> Item | WorkError:
+    def _next(self, results: Iterator[Message | Unreadable | Lost], last_seq: int) -> Item | WorkError:
         """Read under watch: the next item, the end of the stream, or what went wrong."""
         place = Place("reading", self._stream, last_seq + 1)
         self.watch.begin(place)
@@ -101,13 +101,14 @@ class SourceLoop(Loop):
             self.watch.end()
 
     def _item(self, result: Message | Unreadable, last_seq: int) -> Item:
-        if not isinstance(result, self._message | Unreadable):
+        if not isinstance(result, self._message | Unreadable | Lost):
             raise ContractError(f"produce gave {type(result).__name__}, which is not its output")
-        stream = self._stream if isinstance(result, Unreadable) else result.stream
+        stream = result.stream if isinstance(result, Message) else self._stream
         if stream != self._stream or result.seq <= last_seq:
             raise ContractError(f"produce gave {stream}:{result.seq} after seq {last_seq}")
-        if isinstance(result, Unreadable):
-            return Item(Kind.ERROR, stream, result.seq, result.stamp_ns, reason=result.reason)
+        if not isinstance(result, Message):
+            kind = Kind.BREAK if isinstance(result, Lost) else Kind.ERROR
+            return Item(kind, stream, result.seq, result.stamp_ns, reason=result.reason)
         return Item.data(result, 0)
 
 

@@ -116,6 +116,16 @@ class Graph:
     """Node -> process group; a node that is not named runs in the main process."""
     carrier: str = "shm"
     """What links processes: "shm" (ipc, large arrays in shared memory), "ipc", "tcp" (loopback)."""
+    restart: bool = False
+    """Whether a process group that dies is started again."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """Group -> "tcp://ADDRESS:PORT" of the machine that runs it; "main" is the runner's own."""
+    keys: str = ""
+    """Folder of the key files of all hosts; "" for links that nobody encrypts."""
+    allow_plaintext: bool = False
+    """Whether sockets without encryption may be reached from other machines."""
+    publish: Mapping[str, str] = field(default_factory=dict)
+    """"node.output" -> the endpoint where listeners outside the graph find it."""
     hang_s: float = 30.0
     seed: int = 0
     resolved: Mapping[str, Any] = field(default_factory=dict)

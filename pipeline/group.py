@@ -82,6 +82,7 @@ class Group:
                     batch=loop.spec.batch.size,
                     empty=loop.outlets.empty,
                     report=lambda name, value, stats=stats: _show(stats.gauges, name, value),  # type: ignore[misc]
+                    state=lambda text, stats=stats: setattr(stats, "state", text),  # type: ignore[misc]
                     warn=lambda text, stats=stats: _add_once(stats.warnings, text),  # type: ignore[misc]
                 )
             )

@@ -13,6 +13,7 @@ from pipeline.graph import Graph, NodeSpec
 from pipeline.messages import Item, Kind
 from pipeline.node import Node, Resources
 from pipeline.polling import Switchboard, Wake
+from pipeline.publishing import Publisher
 from pipeline.stats import NodeStats
 from pipeline.transport import Outlets, Wiring
 from pipeline.work import Place, Watch, WorkError, run_watched
@@ -60,6 +61,12 @@ class Loop:
         self.outlets = Outlets(
             spec.name, (e for e in graph.edges if e.producer == spec.name), wiring
         )
+        published = {
+            output: endpoint
+            for output in spec.node_class.outputs
+            if (endpoint := graph.publish.get(f"{spec.name}.{output}"))
+        }
+        self._publisher = Publisher(spec.name, published, wiring)
         self.thread: threading.Thread | None = None
         self.helpers: list[threading.Thread] = []
         """Threads that run the node's code beside its own."""
@@ -123,6 +130,7 @@ class Loop:
         except WorkError as error:
             self._control.fail(self.spec.name, error)
         self._switchboard.close()
+        self._publisher.close()
 
     def _end_work(self) -> None:
         """Let the helpers end."""
@@ -145,6 +153,7 @@ class Loop:
 
     def _post(self, port: str, item: Item) -> None:
         """Put an item into the outbox, once for each link of the port that carries its stream."""
+        self._publisher.publish(port, item)
         for link, edge in self.outlets.edges.items():
             if edge.output == port and item.stream in edge.streams:
                 self._outbox.append((link, item))

@@ -25,6 +25,7 @@ from pipeline.messages import Message
 
 __all__ = [
     "Break",
+    "Lost",
     "Message",
     "NoParams",
     "Node",
@@ -73,6 +74,19 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True)
+class Lost:
+    """Yielded by a source in place of what it missed while its signal was gone: a declared gap.
+
+    It takes one `seq` of its own, as nobody knows how many frames there would have been, and the
+    stream is not continuous across it.
+    """
+
+    seq: int
+    stamp_ns: int
+    reason: str
+
+
 class TruncatedError(Exception):
     """Raised by a source whose recording ends before its claimed end; what came before is valid."""
 
@@ -114,6 +128,8 @@ class Resources:
     message is yielded, nobody may write to it."""
     report: Callable[[str, float], None] = field(default=lambda name, value: None)
     """Shows a named number in the status line, such as `report("inliers", 371)`."""
+    state: Callable[[str], None] = field(default=lambda text: None)
+    """Shows in the status line what state the node is in, such as "signal lost"; "" is none."""
     warn: Callable[[str], None] = field(default=lambda text: None)
     """Prints a warning to the user, once for each text."""
 
@@ -130,6 +146,9 @@ class Node:
     outputs: ClassVar[Mapping[str, Output]] = {}
     stateless: ClassVar[bool] = False
     """Whether `process` depends on its arguments alone, which allows `workers: N`."""
+    memory: ClassVar[int | None] = None
+    """On how many earlier messages of the stream the results depend; None: on all of them. What
+    stateless nodes do depends on none. Where it is known, a dead process can be restarted."""
 
     process: Callable[..., Iterable[Any]]
     """Called with one message for each input; yields messages, or `Skip`, or `Break`."""
@@ -164,7 +183,7 @@ class Source(Node):
     live: bool = False
     """Whether frames arrive by themselves (a camera) and are dropped when nobody has time."""
 
-    def produce(self) -> Iterator[Message | Unreadable]:
+    def produce(self) -> Iterator[Message | Unreadable | Lost]:
         """Yield the stream in order of `seq`; may raise `TruncatedError` at its end."""
         raise NotImplementedError  # every source overrides it
 

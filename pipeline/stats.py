@@ -71,6 +71,8 @@ class NodeStats(msgspec.Struct):
     dropped: dict[str, int] = {}
     """Keys dropped by each outgoing link."""
     queued: int = 0
+    state: str = ""
+    """What the node says of its own state, such as "signal lost"."""
     gauges: dict[str, float] = {}
     warnings: list[str] = []
     cpu_s: float = 0.0

@@ -27,6 +27,7 @@ def status_line(graph: Graph, nodes: Mapping[str, NodeStats], seconds: float) ->
         f"drops {sum(sum(stats.dropped.values()) for stats in nodes.values())}",
         f"p50 {latency[0]:.0f} p99 {latency[1]:.0f} ms" if latency else "",
         *(f"{k} {v:g}" for stats in nodes.values() for k, v in stats.gauges.copy().items()),
+        *(f"{name}: {stats.state}" for name, stats in nodes.items() if stats.state),
         _time_left(nodes, captured, seconds),
         "queues " + " ".join(f"{n}:{s.queued}" for n, s in nodes.items() if s.accounts),
     ]

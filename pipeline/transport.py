@@ -30,7 +30,7 @@ from pipeline.links import LinkError, Receiver, Sender
 from pipeline.messages import Item, Message
 from pipeline.parcels import ZERO_COPY_BYTES, Packer, Parts, Unpacker
 from pipeline.wire import WireError
-from pipeline.wiring import Wiring, has_message, open_socket
+from pipeline.wiring import Wiring, has_message
 
 __all__ = ["Inlet", "Outlets", "Wiring"]
 
@@ -54,7 +54,7 @@ class Outlets:
         self._packer = Packer(remote, shares_memory=wiring.shares_memory)
         self._missing = set(self.edges)  # links whose consumer has not said hello
         self._leaving = set(self.edges)  # links whose consumer has not said bye
-        self.socket = open_socket(wiring.context, zmq.ROUTER)
+        self.socket = wiring.open_outlet()
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.bind(wiring.local_endpoint(node))
 
@@ -160,7 +160,7 @@ class Inlet:
         self.receiver = Receiver(1 if on_idle else edge.window, on_idle=on_idle)
         self._unpacker = Unpacker(messages, shares_memory=wiring.shares_memory)
         self._wiring = wiring
-        self.socket = open_socket(wiring.context, zmq.DEALER)
+        self.socket = wiring.open_inlet(edge.producer)
         self.socket.setsockopt(zmq.ROUTING_ID, edge.name.encode())
 
     def connect(self) -> None:

@@ -35,6 +35,14 @@ class Wiring:
         context.set(zmq.MAX_SOCKETS, 16384)
         return cls(context, run, frozenset(local), shares_memory)
 
+    def open_outlet(self) -> zmq.Socket[bytes]:
+        """Return a ROUTER for the producer's end of links."""
+        return open_socket(self.context, zmq.ROUTER)
+
+    def open_inlet(self, producer: str) -> zmq.Socket[bytes]:
+        """Return a DEALER for the consumer's end of a link from a node."""
+        return open_socket(self.context, zmq.DEALER)
+
     def close(self) -> None:
         """End the context; every socket must be closed."""
         self.context.term()

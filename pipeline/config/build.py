@@ -163,6 +163,11 @@ def _assemble(top: TopEntry, specs: Mapping[str, NodeSpec], name: str) -> Graph:
         edges=edges,
         place=dict(top.place),
         carrier=top.carrier,
+        restart=top.restart,
+        hosts=dict(top.hosts),
+        keys=top.keys,
+        allow_plaintext=top.allow_plaintext,
+        publish=dict(top.publish),
         hang_s=top.limits.hang_s,
         seed=top.seed,
     )

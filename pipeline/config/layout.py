@@ -36,6 +36,11 @@ class TopEntry:
     limits: Limits = field(default_factory=Limits)
     place: Mapping[str, str] = field(default_factory=dict)
     carrier: Literal["shm", "ipc", "tcp"] = "shm"
+    restart: bool = False
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    keys: str = ""
+    allow_plaintext: bool = False
+    publish: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:

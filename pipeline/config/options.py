@@ -10,7 +10,10 @@ from pipeline.config.strict_yaml import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.registry import suggest
 
-TOP_KEYS = ("name", "nodes", "limits", "place", "carrier", "seed")
+TOP_KEYS = (
+    "name", "nodes", "limits", "place", "carrier", "restart", "hosts", "keys", "allow_plaintext",
+    "publish", "seed",
+)  # fmt: skip
 PLACEMENTS = ("threads", "processes")
 
 

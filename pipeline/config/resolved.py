@@ -18,6 +18,11 @@ def resolve(graph: Graph) -> dict[str, Any]:
         "limits": {"hang_s": graph.hang_s},
         "place": dict(graph.place),
         "carrier": graph.carrier,
+        "restart": graph.restart,
+        "hosts": dict(graph.hosts),
+        "keys": graph.keys,
+        "allow_plaintext": graph.allow_plaintext,
+        "publish": dict(graph.publish),
         "seed": graph.seed,
     }
 

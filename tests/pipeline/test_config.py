@@ -226,7 +226,7 @@ def test_set_takes_the_place_of_a_value_with_its_problems() -> None:
          "'threshold'? Allowed: threshold, limit, mode, colour, mask, folder, upright, label, "
          "grid, grids, sizes, weights, day"),
         ("fnd.workers=2", "--set fnd.workers=2: unknown node or key 'fnd'. Did you mean 'find'? "
-         "Allowed: left, right, find, match, view, name, nodes, limits, place, carrier, seed"),
+         "Allowed: left, right, find, match, view, name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed"),
         ("find.paramz.threshold=1", "--set find.paramz.threshold=1: unknown key. Did you mean "
          "'params'? Allowed: type, params, inputs, join, batch, workers, pace"),
         ("limits.hang=1",
@@ -486,7 +486,7 @@ def test_what_is_wrong_is_said_with_line_key_and_cure(text: str, problem: str) -
         (f"{SMALL}\nhosts: {{}}",
          "g.yaml:2: hosts: unknown key. Allowed: name, nodes, limits, place, carrier, seed"),
         (f"{SMALL}\nsede: 1", "g.yaml:2: sede: unknown key. Did you mean 'seed'? "
-         "Allowed: name, nodes, limits, place, carrier, seed"),
+         "Allowed: name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed"),
         (f"{SMALL}\nseed: -1", "g.yaml:2: seed: must be 0 to 9223372036854775807, not -1"),
         (f"{SMALL}\nseed: '1'", "g.yaml:2: seed: must be a whole number, not '1'"),
         (f"{SMALL}\nname: a/b", "g.yaml:2: name: must be at most 80 letters, digits and _ . -, "
@@ -562,7 +562,7 @@ def test_a_missing_package_alone_is_a_missing_dependency() -> None:
     assert problems(text, "sede=1", "seed=x") == (
         message,
         "--set sede=1: unknown node or key 'sede'. Did you mean 'seed'? "
-        "Allowed: left, name, nodes, limits, place, carrier, seed",
+        "Allowed: left, name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed",
         "--set seed=x: must be a whole number, not 'x'",
     )
 
@@ -785,7 +785,7 @@ def test_plain_data_is_checked_like_a_file() -> None:
         config.parse(resolved)
     assert caught.value.problems == (
         "sede: unknown key. Did you mean 'seed'? "
-        "Allowed: name, nodes, limits, place, carrier, seed",
+        "Allowed: name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed",
         "nodes.view.inputs.pairs: view.pairs takes Pairs, but left.frame gives Frame",
         "nodes.find.params.threshold: must be a finite number, not nan",
     )

@@ -1,0 +1,5 @@
+"""`posestream camera show|convert|check`."""
+
+import typer
+
+app = typer.Typer(help="Being written.")

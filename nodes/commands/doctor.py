@@ -1,0 +1,5 @@
+"""`posestream doctor`."""
+
+
+def doctor() -> None:
+    """Being written."""

@@ -1,0 +1,5 @@
+"""`posestream keys`."""
+
+
+def keys() -> None:
+    """Being written."""

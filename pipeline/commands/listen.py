@@ -1,0 +1,5 @@
+"""`posestream listen`."""
+
+
+def listen() -> None:
+    """Being written."""

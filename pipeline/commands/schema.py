@@ -1,0 +1,5 @@
+"""`posestream schema`."""
+
+
+def schema() -> None:
+    """Being written."""
