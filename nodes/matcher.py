@@ -12,26 +12,14 @@ from nodes.messages import Features, Matches
 from pipeline.node import Break, Node, Output, Resources, Skip
 
 
-@dataclass(frozen=True, eq=False)
-class _Numbered:
-    """The features of a frame; its keypoints have the identities `first_id`, `first_id` + 1, ..."""
-
-    features: Features
-    first_id: int
-
-    @property
-    def end(self) -> int:
-        return self.first_id + len(self.features.keypoints)
-
-    @property
-    def ids(self) -> npt.NDArray[np.int64]:
-        return np.arange(self.first_id, self.end, dtype=np.int64)
+IDS_PER_FRAME = 2**24
+"""Identities that each frame has; they follow from its seq alone, so that no past is needed."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    prev: _Numbered
-    cur: _Numbered
+    prev: Features
+    cur: Features
 
 
 class Matcher(Node):
@@ -45,13 +33,14 @@ class Matcher(Node):
         options: Annotated[object, "settings of the algorithm"] = None
 
     outputs = {"matches": Output(Matches)}
+    memory = 1
     _matcher: FindsMatches
 
     def open(self, resources: Resources) -> None:
         """Load the matcher."""
         super().open(resources)
         self._matcher = MATCHERS.create(self.params.algorithm, self.params.options)
-        self._last: dict[str, _Numbered] = {}
+        self._last: dict[str, Features] = {}
 
     def process(self, features: Features) -> Iterator[Matches | Skip | Break]:
         """Match the keypoints of a frame with those of the one before it."""
@@ -60,26 +49,30 @@ class Matcher(Node):
     def process_batch(self, messages: Sequence[Features]) -> Iterator[Matches | Skip | Break]:
         """Match several frames, of whichever streams, each with the one before it, at once."""
         steps = [self._pair(features) for features in messages]
-        pairs = [(s.prev.features, s.cur.features) for s in steps if isinstance(s, _Pair)]
+        pairs = [(s.prev, s.cur) for s in steps if isinstance(s, _Pair)]
         found = iter(self._matcher.match_batch(pairs))
         for step in steps:
             yield _matches(step, *next(found)) if isinstance(step, _Pair) else step
 
     def _pair(self, features: Features) -> _Pair | Skip | Break:
         prev = self._last.get(features.stream)
-        cur = _Numbered(features, prev.end if prev else 0)
-        self._last[features.stream] = cur
+        self._last[features.stream] = features
         if prev is None:
             return Skip("first_frame")
-        if _size(prev.features) != _size(features):
-            return Break(f"size_changed: {_size(prev.features)} -> {_size(features)}")
-        return _Pair(prev, cur)
+        if _size(prev) != _size(features):
+            return Break(f"size_changed: {_size(prev)} -> {_size(features)}")
+        return _Pair(prev, features)
+
+
+def _ids(features: Features) -> npt.NDArray[np.int64]:
+    first = features.seq * IDS_PER_FRAME
+    return np.arange(first, first + len(features.keypoints), dtype=np.int64)
 
 
 def _matches(
     pair: _Pair, matches: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]
 ) -> Matches:
-    prev, cur = pair.prev.features, pair.cur.features
+    prev, cur = pair.prev, pair.cur
     return Matches(
         stream=cur.stream,
         seq=cur.seq,
@@ -88,8 +81,8 @@ def _matches(
         stamp_ns_prev=prev.stamp_ns,
         keypoints_prev=prev.keypoints,
         keypoints_cur=cur.keypoints,
-        ids_prev=pair.prev.ids,
-        ids_cur=pair.cur.ids,
+        ids_prev=_ids(prev),
+        ids_cur=_ids(cur),
         matches=matches,
         match_scores=scores,
         camera=cur.camera,

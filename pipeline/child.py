@@ -1,7 +1,8 @@
 """A process that runs one group of nodes for a runner: `python -m pipeline.child REPORT_FD`.
 
 It reads orders from standard input and reports to the given file descriptor, both as lines of JSON.
-The end of standard input means that the runner is gone, and so the child goes too.
+The end of standard input means that the runner is gone, and so the child goes too. A group on
+another machine is run by the same `Member`, with a channel of its own (pipeline/remote.py).
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
 from pipeline import config
+from pipeline.changes import Change
 from pipeline.errors import PosestreamError
 from pipeline.group import Failure, Group
 from pipeline.stats import NodeStats
 
 REPORT_S = 0.1
+STOP_S = 2.0  # what nodes get to finish once the run is told to stop
 
 
 class Setup(msgspec.Struct):
@@ -32,12 +36,16 @@ class Setup(msgspec.Struct):
     run: str
     folder: str
     out: str
+    incarnation: int = 0
+    """How often this group was started again."""
+    gone: list[str] = []
 
 
 class Order(msgspec.Struct):
     """Any later order."""
 
     start: dict[str, str] | None = None
+    change: Change | None = None
     drain: bool = False
     stop: bool = False
 
@@ -51,70 +59,125 @@ class Report(msgspec.Struct, omit_defaults=True):
     done: bool = False
 
 
-class _Child:
-    def __init__(self, reports: BinaryIO) -> None:
-        self._reports = reports
-        self._setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
-        graph = config.parse(self._setup.resolved)
-        self._group = Group(graph, self._setup.names, self._setup.run)
+class Channel(Protocol):
+    """How a group hears its runner, and is heard."""
+
+    def say(self, report: Report) -> None:
+        """Report to the runner."""
+
+    def next_order(self) -> Order | None:
+        """Wait for the next order; None: the runner is gone."""
+
+
+class Member:
+    """Runs one group as its runner orders, to the end."""
+
+    def __init__(self, group: Group, channel: Channel, out: Path) -> None:
+        self._group = group
+        self._channel = channel
+        self._out = out
         self._has_failed = False
 
-    def run(self) -> None:
-        """Run the group to its end."""
-        self._say(Report(ready=self._group.bind(Path(self._setup.folder))))
-        order = self._next_order()
-        if order.start is None:
+    def run(self, folder: Path) -> None:
+        """Run the group to its end.
+
+        Args:
+            folder: for the sockets of this machine's processes.
+
+        Raises:
+            ConfigError: an endpoint cannot be bound.
+        """
+        self._channel.say(Report(ready=self._group.bind(folder)))
+        endpoints = self._wait_for_start()
+        if endpoints is None:
             return
-        self._group.start(order.start, Path(self._setup.out))
+        self._group.start(endpoints, self._out)
         threading.Thread(target=self._obey, daemon=True).start()
-        while self._group.is_running:
-            self._report()
-            self._group.control.stop.wait(REPORT_S)
-            self._group.join(REPORT_S if self._group.control.stop.is_set() else 0.0)
+        self._watch()
         self._report()
         self._group.join(0)
-        self._say(Report(done=True))
+        self._channel.say(Report(done=True))
+
+    def _wait_for_start(self) -> dict[str, str] | None:
+        """Return where all other nodes are bound, or None if the run ends before it begins."""
+        while (order := self._channel.next_order()) is not None and not order.stop:
+            if order.start is not None:
+                return order.start
+            if order.change:
+                self._group.heed(order.change)
+        return None
+
+    def _watch(self) -> None:
+        stopped_at: float | None = None
+        while self._group.is_running:
+            self._report()
+            if not self._group.control.stop.wait(REPORT_S):
+                continue
+            stopped_at = stopped_at or time.monotonic()
+            self._group.join(REPORT_S)
+            if time.monotonic() - stopped_at > STOP_S:
+                return  # a node hangs, and ends with the process
 
     def _obey(self) -> None:
-        while True:
-            order = self._next_order()
+        while (order := self._channel.next_order()) is not None:
+            if order.change:
+                self._group.heed(order.change)
             if order.drain:
                 self._group.control.drain.set()
             if order.stop:
                 self._group.control.halt()
+        self._group.control.halt()  # the runner is gone
 
-    def _next_order(self) -> Order:
+    def _report(self) -> None:
+        failure = None if self._has_failed else self._group.failure()
+        self._has_failed |= failure is not None
+        self._channel.say(Report(stats=self._group.snapshot(), failure=failure))
+
+
+class _Pipes:
+    """The channel of a child of the runner."""
+
+    def __init__(self, reports: BinaryIO) -> None:
+        self._reports = reports
+
+    def say(self, report: Report) -> None:
+        self._reports.write(msgspec.json.encode(report) + b"\n")
+
+    def next_order(self) -> Order | None:
         line = sys.stdin.buffer.readline()
         if not line:
             os._exit(1)  # the runner is gone; nothing here is of use to anybody
         return msgspec.json.decode(line, type=Order)
 
-    def _report(self) -> None:
-        failure = None if self._has_failed else self._group.failure()
-        self._has_failed |= failure is not None
-        self._say(Report(stats=self._group.snapshot(), failure=failure))
 
-    def _say(self, report: Report) -> None:
-        self._reports.write(msgspec.json.encode(report) + b"\n")
+def _run(channel: Channel) -> None:
+    setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
+    graph = config.parse(setup.resolved)
+    group = Group(graph, setup.names, setup.run, incarnation=setup.incarnation)
+    group.heed(Change(gone=setup.gone))
+    Member(group, channel, Path(setup.out)).run(Path(setup.folder))
+
+
+def describe(error: Exception) -> Failure:
+    """Return what to report of an error that no node is to blame for."""
+    if isinstance(error, PosestreamError):
+        return Failure(str(error), error.exit_code)
+    trace = "".join(traceback.format_exception(error))
+    return Failure(f"{type(error).__name__}: {error}", 1, trace)
 
 
 def main() -> None:
     """Run the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner says when to stop
     with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as reports:
+        channel = _Pipes(reports)
         try:
-            _Child(reports).run()
-        except PosestreamError as error:
-            _fail(reports, Failure(str(error), error.exit_code))
+            _run(channel)
         except Exception as error:  # noqa: BLE001 (the runner shows it)
-            _fail(reports, Failure(f"{type(error).__name__}: {error}", 1, traceback.format_exc()))
+            channel.say(Report(failure=describe(error)))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # a node that hangs must not keep the process
-
-
-def _fail(reports: BinaryIO, failure: Failure) -> None:
-    reports.write(msgspec.json.encode(Report(failure=failure)) + b"\n")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from pipeline.changes import Change
 from pipeline.child import Order, Report, Setup
 from pipeline.errors import NodeError
 from pipeline.graph import Graph
@@ -30,18 +31,35 @@ class Child:
     """One process group."""
 
     def __init__(
-        self, name: str, graph: Graph, names: list[str], run: str, folder: Path, out: Path
-    ):
+        self,
+        name: str,
+        graph: Graph,
+        names: list[str],
+        run: str,
+        folder: Path,
+        out: Path,
+        *,
+        incarnation: int = 0,
+        gone: Iterable[str] = (),
+        earlier: Mapping[str, NodeStats] | None = None,
+    ) -> None:
         self.name = name
         self.names = names
+        self.incarnation = incarnation
         self.stats: dict[str, NodeStats] = {}
+        self._earlier = dict(earlier or {})
         self.failure: Failure | None = None
         self.is_done = False
+        self.has_died = False
+        self.is_started = False
         self.heard_at = time.monotonic()
         self._endpoints: dict[str, str] | None = None
         self._changed = threading.Condition()
         self._process, reports = _spawn()
-        self._tell(Setup(dict(graph.resolved), names, run, str(folder), str(out)))
+        setup = Setup(
+            dict(graph.resolved), names, run, str(folder), str(out), incarnation, list(gone)
+        )
+        self._tell(setup)
         self._reader = threading.Thread(target=self._hear, args=(reports,), daemon=True)
         self._reader.start()
 
@@ -58,8 +76,26 @@ class Child:
             raise NodeError(f"process {self.name!r} did not start: {text}")
         return self._endpoints
 
+    def numbers(self) -> dict[str, NodeStats]:
+        """Return the numbers of the nodes, over all processes that have run them."""
+        return {name: stats.after(self._earlier.get(name)) for name, stats in self.stats.items()}
+
+    def write_off(self) -> None:
+        """Do without a process that died when nobody wanted anything of it any more."""
+        self.failure, self.is_done, self.has_died = None, True, False
+
+    @property
+    def endpoints(self) -> dict[str, str] | None:
+        """Return where its outputs are bound, once they are."""
+        return self._endpoints
+
+    def heed(self, change: Change) -> None:
+        """Tell what has changed among the other processes."""
+        self._tell(Order(change=change))
+
     def start(self, endpoints: Mapping[str, str]) -> None:
         """Let the nodes begin."""
+        self.is_started = True
         self.heard_at = time.monotonic()  # it had nothing to say while others got ready
         self._tell(Order(start=dict(endpoints)))
 
@@ -105,6 +141,7 @@ class Child:
                 self._take(msgspec.json.decode(line, type=Report))
         self._process.wait()
         if not self.is_done and self.failure is None:
+            self.has_died = True
             self._take(Report(failure=Failure(self._death(), NodeError.exit_code)))
 
     def _take(self, report: Report) -> None:

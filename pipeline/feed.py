@@ -6,16 +6,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 from pipeline.calls import ContractError
 from pipeline.graph import Graph, NodeSpec
+from pipeline.links import RESET
 from pipeline.loop import POLL_MS, Control, Loop
 from pipeline.messages import Item, Kind, Message
 from pipeline.node import Lost, Source, TruncatedError, Unreadable
 from pipeline.transport import Wiring
 from pipeline.work import Place, WorkError
 
+Produced = Message | Unreadable | Lost | None
 AHEAD = 2  # items that the reading thread may be ahead of the sending one
 
 
@@ -28,11 +31,14 @@ class SourceLoop(Loop):
         self._room = threading.Semaphore(AHEAD)
         self._stream = spec.name
         self._has_ended = False
+        self._had = -1  # the last seq that every consumer has, after this process was started again
+        self._shift = 0  # the seq of the first frame that a live source gives
         ((self._output, output),) = spec.node_class.outputs.items()
         self._message = output.message
 
     def _work(self) -> None:
         self.stats.expected = cast(Source, self.node).length()
+        self._resume()
         reader = threading.Thread(target=self._read, name=f"{self.spec.name}#read", daemon=True)
         reader.start()
         self.helpers.append(reader)
@@ -42,6 +48,22 @@ class SourceLoop(Loop):
             if not moved:
                 self._poll(POLL_MS)
         reader.join()
+
+    def _resume(self) -> None:
+        """Go on where a process that died ended: a recording is read again, a live stream breaks.
+
+        Of a recording the links let nothing pass that their consumers have.
+        """
+        had = self.outlets.settle(0).wants_after(self._stream)
+        if had is None:
+            return
+        if not cast(Source, self.node).live:
+            self._had = had
+            return
+        last, total = self.outlets.align(self._stream)
+        self.stats.captured[self._stream] = total
+        self._shift = last + 2
+        self._ready.append(Item(Kind.BREAK, self._stream, last + 1, time.time_ns(), reason=RESET))
 
     def _end_work(self) -> None:
         self._room.release(2)  # for a reader that waits for room
@@ -78,19 +100,28 @@ class SourceLoop(Loop):
         last_seq = -1
         while not self._control.drain.is_set():
             item = self._next(results, last_seq)
+            if item is None:
+                continue
             if isinstance(item, WorkError) or item.kind is Kind.EOS:
                 yield item
                 return
             last_seq = item.seq
-            yield pacer.release(item)
+            yield item if item.seq <= self._had else pacer.release(self._shifted(item))
         yield Item(Kind.EOS, self._stream, 0, 0, reason="interrupted")
 
-    def _next(self, results: Iterator[Message | Unreadable | Lost], last_seq: int) -> Item | WorkError:
-        """Read under watch: the next item, the end of the stream, or what went wrong."""
+    def _shifted(self, item: Item) -> Item:
+        if not self._shift:
+            return item
+        seq = item.seq + self._shift
+        return replace(item, seq=seq, message=item.message and replace(item.message, seq=seq))
+
+    def _next(self, results: Iterator[Produced], last_seq: int) -> Item | WorkError | None:
+        """Read under watch: the next item or none yet, the stream's end, or what went wrong."""
         place = Place("reading", self._stream, last_seq + 1)
         self.watch.begin(place)
         try:
-            return self._item(next(results), last_seq)
+            result = next(results)
+            return None if result is None else self._item(result, last_seq)
         except StopIteration:
             return Item(Kind.EOS, self._stream, 0, 0)
         except TruncatedError as error:
@@ -100,7 +131,7 @@ class SourceLoop(Loop):
         finally:
             self.watch.end()
 
-    def _item(self, result: Message | Unreadable, last_seq: int) -> Item:
+    def _item(self, result: Message | Unreadable | Lost, last_seq: int) -> Item:
         if not isinstance(result, self._message | Unreadable | Lost):
             raise ContractError(f"produce gave {type(result).__name__}, which is not its output")
         stream = result.stream if isinstance(result, Message) else self._stream

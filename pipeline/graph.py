@@ -98,6 +98,10 @@ class Edge:
     window: int
     streams: tuple[str, ...]
     """Streams that travel on it."""
+    keeps: int = 0
+    """Items of each stream that the producer keeps for a consumer that is started again."""
+    may_resume: bool = False
+    """Whether the producer is started again when its process dies."""
 
     @property
     def name(self) -> str:

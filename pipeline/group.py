@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.changes import Change
 from pipeline.errors import NodeError, PosestreamError
 from pipeline.feed import SourceLoop
 from pipeline.graph import Graph
@@ -38,14 +39,19 @@ class Group:
     Args:
         names: the nodes that run here.
         run: the secret of the run.
+        incarnation: how often this process was started again.
     """
 
-    def __init__(self, graph: Graph, names: Iterable[str], run: str) -> None:
+    def __init__(
+        self, graph: Graph, names: Iterable[str], run: str, *, incarnation: int = 0
+    ) -> None:
         self.graph = graph
         self.names = [name for name in graph.nodes if name in set(names)]
         self.control = Control()
         shares_memory = graph.carrier == "shm" and is_supported()
-        self._wiring = Wiring.create(run, self.names, shares_memory=shares_memory)
+        self._wiring = Wiring.create(
+            run, self.names, shares_memory=shares_memory, incarnation=incarnation
+        )
         self.loops: dict[str, Loop] = {name: self._loop(name) for name in self.names}
 
     def _loop(self, name: str) -> Loop:
@@ -59,7 +65,8 @@ class Group:
         for name, loop in self.loops.items():
             if any(edge.consumer not in self.loops for edge in loop.outlets.edges.values()):
                 by_tcp = self.graph.carrier == "tcp"
-                wanted = "tcp://127.0.0.1:*" if by_tcp else f"ipc://{folder}/{name}"
+                path = f"{folder}/{name}-{self._wiring.incarnation}"
+                wanted = "tcp://127.0.0.1:*" if by_tcp else f"ipc://{path}"
                 endpoints[name] = loop.outlets.bind(wanted)
                 if self.graph.carrier == "shm" and not is_supported():
                     _add_once(loop.stats.warnings, NO_SHARED_MEMORY)
@@ -86,6 +93,12 @@ class Group:
                     warn=lambda text, stats=stats: _add_once(stats.warnings, text),  # type: ignore[misc]
                 )
             )
+
+    def heed(self, change: Change) -> None:
+        """Take note of what has changed among the other processes."""
+        self._wiring.endpoints.update(change.endpoints)
+        self._wiring.incarnations.update(dict.fromkeys(change.endpoints, change.incarnation))
+        self._wiring.gone.update(change.gone)
 
     def failure(self) -> Failure | None:
         """Return what failed first, or a node that has worked on one thing for too long."""
@@ -119,10 +132,19 @@ class Group:
                 loop.thread.join(max(0.0, deadline - time.monotonic()))
         stuck = [name for name, loop in self.loops.items() if loop.is_alive]
         if not stuck:
-            for loop in self.loops.values():
-                loop.outlets.close()
-            self._wiring.close()
+            self._close()
         return stuck
+
+    def discard(self) -> None:
+        """Give back what a group holds that was never started."""
+        for loop in self.loops.values():
+            loop.discard()
+        self._close()
+
+    def _close(self) -> None:
+        for loop in self.loops.values():
+            loop.outlets.close()
+        self._wiring.close()
 
 
 def describe_failure(node: str, error: WorkError) -> Failure:

@@ -6,13 +6,17 @@ by the newest, and the loss is announced by a GAP before the next item. GAP and 
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pipeline.graph import Policy
 from pipeline.messages import Item, Kind
+from pipeline.replay import History, Kept, Position, in_order, lost, merge
 
 FREE = (Kind.GAP, Kind.EOS)  # kinds that travel without credit
 DROPPED = "dropped: the consumer was busy"
+LOST = "lost: the consumer died"
+RESET = "reset: the consumer was started again"
 
 
 class LinkError(Exception):
@@ -20,9 +24,12 @@ class LinkError(Exception):
 
 
 class Sender:
-    """The producer's end of a link."""
+    """The producer's end of a link.
 
-    def __init__(self, policy: Policy) -> None:
+    keeps: items of each stream that can be sent again to a consumer that was started again.
+    """
+
+    def __init__(self, policy: Policy, keeps: int = 0) -> None:
         self.policy = policy
         self.credit = 0
         self.dropped: Counter[str] = Counter()
@@ -30,23 +37,78 @@ class Sender:
         self._waiting: dict[str, list[Item]] = {}  # latest: [GAP] [item] [GAP] [EOS] of each stream
         self._outgoing: deque[Item] = deque()
         self._next_number = 0
+        self._kept = Kept(keeps, with_messages=policy is Policy.LOSSLESS)
+        self._again: deque[Item] = deque()  # lossless: to be sent before anything else
+        self._resets: set[str] = set()  # latest: streams whose next item declares a break
+        self._begin: tuple[Position, Position] | None = None
+
+    def begin(self, position: Position, base: Position) -> None:
+        """Go on where a producer that has died ended: behind what the consumer has.
+
+        base: what this producer itself begins after.
+        """
+        self._begin = position, base
+        self._next_number = position.number
+        self._keys.update(position.keys)
+
+    def send_again(self, position: Position) -> None:
+        """Begin anew for a consumer that was started again, with what it has not got.
+
+        Raises:
+            ReplayError: that is not kept any more.
+        """
+        self.credit, self._next_number = 0, 0
+        self._keys.clear()
+        self._outgoing.clear()
+        for item in self._again:  # it died before it had them all
+            self._kept.note(item)
+        found = self._kept.after(position)
+        if self.policy is Policy.LOSSLESS:
+            self._again = deque(in_order(found))
+            return
+        for stream, items in found.items():
+            self._declare_lost(stream, items)
+            if position.back:
+                self._resets.add(stream)
+
+    def _declare_lost(self, stream: str, items: list[Item]) -> None:
+        gap = lost(items, LOST)
+        waiting = self._waiting.setdefault(stream, [])
+        waiting[:0] = [*([gap] if gap else []), *(i for i in items if i.kind is Kind.EOS)]
+        if gap:
+            self.dropped[stream] += gap.count
+        if len(waiting) > 1 and gap and waiting[1].kind is Kind.GAP:
+            waiting[:2] = [merge(waiting[:2], LOST)]
+        if not waiting:
+            del self._waiting[stream]
 
     def can_offer(self, item: Item) -> bool:
         """Say whether the link takes `item` now, or its producer has to wait for credit."""
-        return self.policy is Policy.LATEST or item.kind in FREE or self.credit > 0
+        if self.policy is Policy.LATEST or self._wanted(item) is None:
+            return True
+        return not self._again and (item.kind in FREE or self.credit > 0)
 
     def offer(self, item: Item) -> None:
         """Take an item, to be sent now or, on a `latest` link, when there is credit."""
-        if self.policy is Policy.LOSSLESS:
-            self._send(item)
+        wanted = self._wanted(item)
+        if wanted is None:
             return
+        if self.policy is Policy.LOSSLESS:
+            self._send(wanted)
+        else:
+            self._put_into_mailbox(wanted)
+
+    def _wanted(self, item: Item) -> Item | None:
+        return item if self._begin is None else self._begin[0].rest_of(item, self._begin[1])
+
+    def _put_into_mailbox(self, item: Item) -> None:
         waiting = self._waiting.setdefault(item.stream, [])
         if item.kind not in FREE and waiting:
-            gap = _merge(waiting, DROPPED)
+            gap = merge(waiting, DROPPED)
             self.dropped[item.stream] += sum(w.count for w in waiting if w.kind is not Kind.GAP)
             waiting[:] = [gap]
         elif item.kind is Kind.GAP and waiting and waiting[-1].kind is Kind.GAP:
-            item = _merge([waiting.pop(), item], item.reason)
+            item = merge([waiting.pop(), item], item.reason)
         waiting.append(item)
         self._send_waiting()
 
@@ -64,10 +126,12 @@ class Sender:
     @property
     def is_drained(self) -> bool:
         """Whether nothing waits for credit."""
-        return not self._waiting
+        return not self._waiting and not self._again
 
     def _send_waiting(self) -> None:
         """Send what waits, the stream that has waited longest first, as far as the credit goes."""
+        while self._again and (self._again[0].kind in FREE or self.credit > 0):
+            self._send(self._again.popleft())
         for stream in list(self._waiting):
             waiting = self._waiting[stream]
             while waiting and self._may_leave(waiting):
@@ -81,6 +145,10 @@ class Sender:
         return free or self.credit > 0
 
     def _send(self, item: Item) -> None:
+        if item.stream in self._resets and item.kind not in FREE:
+            self._resets.discard(item.stream)
+            item = replace(item, kind=Kind.BREAK, message=None, reason=RESET)
+        self._kept.note(item)
         if item.kind is Kind.EOS:
             item = Item(
                 Kind.EOS, item.stream, item.seq, item.stamp_ns, item.born_ns,
@@ -90,15 +158,6 @@ class Sender:
             self._keys[item.stream] += item.count
             self.credit -= item.kind not in FREE
         self._outgoing.append(item)
-
-
-def _merge(items: list[Item], reason: str) -> Item:
-    """Return one GAP that covers all keys of `items`, which follow each other in one stream."""
-    first, last = items[0], items[-1].as_gap(reason)
-    return Item(
-        Kind.GAP, first.stream, first.seq, first.stamp_ns, first.born_ns,
-        reason=reason, count=sum(item.count for item in items), last=last.last,
-    )  # fmt: skip
 
 
 class Receiver:
@@ -114,7 +173,7 @@ class Receiver:
         self.window = window
         self.on_idle = on_idle
         self.queue: deque[Item] = deque()
-        self._keys: Counter[str] = Counter()
+        self._history = History({})
         self._next_number = 0
         self._outstanding = 0  # credit granted, not yet used
         self._queued = 0  # items of the queue that occupy the window
@@ -128,19 +187,27 @@ class Receiver:
         if number != self._next_number:
             raise LinkError(f"item {number} arrived where {self._next_number} was due")
         self._next_number += 1
-        if item.kind is Kind.EOS and item.count != self._keys[item.stream]:
+        arrived = self._history.keys[item.stream]
+        if item.kind is Kind.EOS and item.count != arrived:
             raise LinkError(
-                f"stream {item.stream} ended after {item.count} keys, "
-                f"{self._keys[item.stream]} arrived"
+                f"stream {item.stream} ended after {item.count} keys, {arrived} arrived"
             )
-        if item.kind is not Kind.EOS:
-            self._keys[item.stream] += item.count
+        self._history.note(item)
         if item.kind not in FREE:
             if self._outstanding == 0:
                 raise LinkError("an item arrived without credit")
             self._outstanding -= 1
             self._queued += 1
         self.queue.append(item)
+
+    def begin(self, totals: Mapping[str, int]) -> None:
+        """Take over from a consumer that died; `totals` are the keys that it settled."""
+        self._history = History(totals)
+
+    def lose_producer(self) -> Position:
+        """Forget the credit that a producer took with it; return where another one goes on."""
+        self._outstanding = 0
+        return self._history.position(self._next_number)
 
     def take(self) -> Item:
         """Take the oldest item for work."""

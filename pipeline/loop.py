@@ -107,6 +107,8 @@ class Loop:
             self._wait_until(lambda: self.outlets.is_connected)
             self._work()
             self._wait_until(lambda: self.outlets.is_drained and self.outlets.is_done)
+            self._leave()
+            self.stats.is_finished = True
         except StoppedError:
             pass
         except WorkError as error:
@@ -119,6 +121,9 @@ class Loop:
     def _work(self) -> None:
         raise NotImplementedError  # SourceLoop and NodeLoop differ in this
 
+    def _leave(self) -> None:
+        """Say bye to the producers: whoever takes from this node has all it wants."""
+
     def _finish(self) -> None:
         self._end_work()
         deadline = time.monotonic() + HELPERS_S
@@ -129,6 +134,10 @@ class Loop:
                 self._watched("closing", self.node.close)
         except WorkError as error:
             self._control.fail(self.spec.name, error)
+        self.discard()
+
+    def discard(self) -> None:
+        """Close all sockets."""
         self._switchboard.close()
         self._publisher.close()
 

@@ -177,14 +177,23 @@ class Node:
         """Finish all outputs; called once after `open`, also when the run fails."""
 
 
+def memory_of(node_class: type[Node]) -> int | None:
+    """Return on how many earlier messages the results of a node depend; None: on all."""
+    return 0 if node_class.stateless else node_class.memory
+
+
 class Source(Node):
     """A node without inputs that starts one stream, named after the node."""
 
     live: bool = False
     """Whether frames arrive by themselves (a camera) and are dropped when nobody has time."""
 
-    def produce(self) -> Iterator[Message | Unreadable | Lost]:
-        """Yield the stream in order of `seq`; may raise `TruncatedError` at its end."""
+    def produce(self) -> Iterator[Message | Unreadable | Lost | None]:
+        """Yield the stream in order of `seq`; may raise `TruncatedError` at its end.
+
+        A source that waits for its signal yields None, "nothing yet", at least every half second:
+        the engine can then end it, and does not take it for one that hangs.
+        """
         raise NotImplementedError  # every source overrides it
 
     def length(self) -> int | None:

@@ -15,6 +15,7 @@ from pipeline.graph import Edge, Graph, JoinRule, NodeSpec, Policy
 from pipeline.join import Batcher, EachJoin, End, ExactJoin, Miss, Step, Work
 from pipeline.loop import POLL_MS, Control, Loop
 from pipeline.messages import Item, Kind, Message
+from pipeline.node import memory_of
 from pipeline.ports import input_ports
 from pipeline.stats import age_ms
 from pipeline.transport import Inlet, Wiring
@@ -70,10 +71,13 @@ class NodeLoop(Loop):
         return inlet
 
     def _work(self) -> None:
+        wanted = self.outlets.settle(memory_of(self.spec.node_class) or 0)
         for inlet in self._inlets:
-            inlet.connect()
+            inlet.connect(wanted)
         while self._open_streams or not self._is_quiet():
             self._advance()
+
+    def _leave(self) -> None:
         for inlet in self._inlets:
             inlet.leave()
 
@@ -86,6 +90,7 @@ class NodeLoop(Loop):
     def _advance(self) -> None:
         """Do what can be done without waiting; if nothing can, grant credit and wait."""
         self._heed_stop()
+        self._follow_producers()
         moved = self._send_outbox()
         for where, item in self._executor.results() if not self._outbox else ():
             self._deliver(where, item)
@@ -96,6 +101,14 @@ class NodeLoop(Loop):
         self.stats.queued = sum(len(inlet.receiver.queue) for inlet in self._inlets)
         if not moved:
             self._poll(self._patience_ms())
+
+    def _follow_producers(self) -> None:
+        """Connect again to producers whose process was started again."""
+        for inlet in self._inlets:
+            if inlet.is_stale:
+                self._switchboard.forget(inlet.socket)
+                inlet.reconnect()
+                self._switchboard.listen(inlet.socket, inlet.receive)
 
     def _grant_credit(self) -> None:
         idle = self._executor.has_room and not self._steps and not self._outbox

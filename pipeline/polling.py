@@ -23,6 +23,12 @@ class Switchboard:
         self._poller.register(socket, zmq.POLLIN)
         self._handlers[socket] = handler
 
+    def forget(self, socket: zmq.Socket[bytes]) -> None:
+        """Close a socket that is replaced by another one."""
+        self._poller.unregister(socket)
+        del self._handlers[socket]
+        socket.close()
+
     def poll(self, timeout_ms: int) -> None:
         """Wait at most `timeout_ms` for any socket, and serve all that are ready."""
         for socket, _ in self._poller.poll(timeout_ms):

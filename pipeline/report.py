@@ -39,6 +39,8 @@ class Report:
     """The last of every number that a node reported, by name."""
     cpu_s: dict[str, float]
     """CPU time that frames have taken in each node's own code, by node."""
+    restarts: dict[str, int]
+    """How often each process group was started again."""
 
     @property
     def fps(self) -> float:
@@ -59,6 +61,7 @@ def write_report(
     seconds: float,
     failure: Failure | None,
     interrupted: bool,
+    restarts: Mapping[str, int],
 ) -> Report:
     """Settle the ledger and write stats.json."""
     lines = list(_balances(graph, nodes))
@@ -68,10 +71,15 @@ def write_report(
         why,
         seconds,
         lines,
-        [*(text for stats in nodes.values() for text in stats.warnings), *_unreadable(lines)],
+        [
+            *(text for stats in nodes.values() for text in stats.warnings),
+            *_unreadable(lines),
+            *(f"process {n!r} died and was started again: {c} times" for n, c in restarts.items()),
+        ],
         {link: n for stats in nodes.values() for link, n in stats.dropped.items() if n},
         {name: value for stats in nodes.values() for name, value in stats.gauges.items()},
         {name: round(stats.cpu_s, 3) for name, stats in nodes.items()},
+        dict(restarts),
     )
     document = _document(report, out)
     (out / STATS_FILE).write_text(json.dumps(document, indent=2) + "\n")
@@ -154,6 +162,7 @@ def _document(report: Report, out: Path) -> dict[str, Any]:
         "dropped": report.dropped,
         "reported": report.reported,
         "cpu_s": report.cpu_s,
+        "restarts": report.restarts,
         "warnings": report.warnings,
     }
 

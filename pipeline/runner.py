@@ -13,6 +13,7 @@ from pipeline.children import Child, socket_folder
 from pipeline.errors import ConfigError
 from pipeline.graph import Graph
 from pipeline.group import Failure, Group
+from pipeline.mending import Mender, Spawn
 from pipeline.messages import Message
 from pipeline.node import Node, Resources
 from pipeline.report import Report, forget_earlier_run, write_report, write_resolved
@@ -49,7 +50,13 @@ class _Run:
     out: Path
     local: Group
     children: list[Child]
+    spawn: Spawn
     started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.mender = Mender(
+            self.graph, self.children, self.spawn, self.local.heed, self.snapshot
+        )
 
     @property
     def is_running(self) -> bool:
@@ -58,17 +65,19 @@ class _Run:
     def snapshot(self) -> dict[str, NodeStats]:
         stats = self.local.snapshot()
         for child in self.children:
-            stats.update(child.stats)
+            stats.update(child.numbers())
         return {name: stats.get(name, NodeStats()) for name in self.graph.nodes}
 
     def failure(self) -> Failure | None:
         """Return what failed first, as far as this process can tell."""
-        failures = [f for f in (c.failure for c in self.children) if f is not None]
+        failures = [f for f in map(self.mender.failure, self.children) if f is not None]
         failures += [f for f in [self.local.failure(), *map(self._silence, self.children)] if f]
         return failures[0] if failures else None
 
     def _silence(self, child: Child) -> Failure | None:
-        if child.is_done or time.monotonic() - child.heard_at < self.graph.hang_s + 1:
+        if child.is_done or not child.is_started or child.has_died:
+            return None
+        if time.monotonic() - child.heard_at < self.graph.hang_s + 1:
             return None
         return Failure(f"node {', '.join(child.names)} hangs: its process does not answer", 6)
 
@@ -109,19 +118,32 @@ def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
     with socket_folder() as folder:
         children = []
         try:
+
+            def spawn(dead: Child, incarnation: int, gone: Iterable[str]) -> Child:
+                return Child(
+                    dead.name, graph, dead.names, secret, folder, out,
+                    incarnation=incarnation, gone=gone, earlier=dead.numbers(),
+                )  # fmt: skip
+
             children = [
                 Child(name, graph, names, secret, folder, out) for name, names in _groups(graph)
             ]
             local = Group(graph, [n for n in graph.nodes if n not in graph.place], secret)
-            this = _Run(graph, out, local, children)
-            _start(this, folder)
+            this = _Run(graph, out, local, children, spawn)
+            try:
+                _start(this, folder)
+            except BaseException:
+                local.discard()
+                raise
             failure, interrupted = _watch(this, on_status)
         finally:
             for child in children:
                 child.end(0.1)
     seconds = time.monotonic() - this.started
     try:
-        report = write_report(graph, out, this.snapshot(), seconds, failure, interrupted)
+        report = write_report(
+            graph, out, this.snapshot(), seconds, failure, interrupted, this.mender.restarts
+        )
     except OSError as error:
         raise ConfigError(f"cannot write {out / 'stats.json'}: {error.strerror}") from error
     return RunResult(out, report, failure)
@@ -145,6 +167,7 @@ def _start(this: _Run, folder: Path) -> None:
     endpoints = this.local.bind(folder)
     for child in this.children:
         endpoints |= child.wait_ready()
+    this.mender.endpoints = dict(endpoints)
     this.started = time.monotonic()
     for child in this.children:
         child.start(endpoints)
@@ -158,6 +181,8 @@ def _watch(this: _Run, on_status: Status | None) -> tuple[Failure | None, bool]:
         try:
             if not this.is_running:
                 break
+            if not drain_until:
+                this.mender.tend()
             failure = this.failure()
             if failure or (drain_until and time.monotonic() > drain_until):
                 break

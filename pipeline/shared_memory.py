@@ -33,6 +33,10 @@ DEATH_S = 0.5  # a producer that has died is named by whoever watches it, who ne
 _serials = itertools.count()
 
 
+class UnreadableError(WireError):
+    """The memory of another process cannot be mapped: as a rule because it has died."""
+
+
 def is_supported() -> bool:
     """Say whether this system has files without a name that another process can open."""
     return hasattr(os, "memfd_create") and Path("/proc/self/fd").exists()
@@ -187,7 +191,7 @@ class _Mapped:
                 os.close(fd)
         except (OSError, ValueError) as error:
             time.sleep(DEATH_S)
-            raise WireError(
+            raise UnreadableError(
                 f"the shared memory of process {handle.pid} cannot be read: {error}; "
                 "if it may not be, set carrier: ipc"
             ) from error

@@ -60,6 +60,8 @@ class Account(msgspec.Struct):
 class NodeStats(msgspec.Struct):
     """The numbers of one node, in a form that crosses processes."""
 
+    is_finished: bool = False
+    """Whether the node has done all it had to do."""
     captured: dict[str, int] = {}
     """Sources: keys released, by stream."""
     ended: dict[str, str] = {}
@@ -79,6 +81,18 @@ class NodeStats(msgspec.Struct):
     """CPU time that frames have taken in the node's own code, not in threads of libraries."""
     busy_s: float = 0.0
     busy_with: str = ""
+
+    def after(self, earlier: NodeStats | None) -> NodeStats:
+        """Return these numbers with those of an earlier process that ran the same node."""
+        if earlier is None:
+            return self
+        links = self.dropped.keys() | earlier.dropped.keys()
+        return msgspec.structs.replace(
+            self,
+            dropped={n: self.dropped.get(n, 0) + earlier.dropped.get(n, 0) for n in links},
+            warnings=list(dict.fromkeys([*earlier.warnings, *self.warnings])),
+            cpu_s=self.cpu_s + earlier.cpu_s,
+        )
 
     def account(self, port: str, stream: str) -> Account:
         """Return the account of a stream at a port."""

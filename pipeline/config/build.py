@@ -21,6 +21,7 @@ from pipeline.config.inputs import InputReader
 from pipeline.config.layout import GRAPH_NAME, NODE_NAME, NODE_NAME_RULE, NodeEntry, TopEntry
 from pipeline.config.problems import KeyPath, Problems, show_value
 from pipeline.config.resolved import resolve
+from pipeline.config.restarts import check_restart, keep_for_restarts
 from pipeline.config.windows import link_nodes
 from pipeline.errors import ConfigError, MissingDependencyError
 from pipeline.graph import Edge, Graph, InputRef, NodeSpec
@@ -59,6 +60,7 @@ class Builder:
         specs = self._specs(entries, names)
         if top:
             self._check_place(top.place, names)
+            self._note(check_restart(specs, top.place, top.restart))
         self._problems.raise_if_any()
         return _assemble(top, specs, top.name or _as_name(default_name))
 
@@ -156,7 +158,7 @@ class Builder:
 
 def _assemble(top: TopEntry, specs: Mapping[str, NodeSpec], name: str) -> Graph:
     flow = Flow(specs)
-    edges = link_nodes(flow)
+    edges = keep_for_restarts(link_nodes(flow), specs, top.place, top.restart)
     graph = Graph(
         name=name,
         nodes={n: dataclasses.replace(specs[n], inputs=_inputs(n, edges)) for n in flow.order},

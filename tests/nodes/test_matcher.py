@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nodes.matcher import Matcher
+from nodes.matcher import IDS_PER_FRAME, Matcher
 from nodes.matchers.brute_force import BruteForce
 from nodes.messages import Features, Matches
 from nodes.vision.camera import Camera
@@ -80,17 +80,19 @@ def test_each_keypoint_keeps_one_identity_and_no_other_has_it() -> None:
     pairs = [send(node, features(seq, np.eye(num, 8))) for seq, num in enumerate((3, 5, 0, 2))]
     assert isinstance(pairs[0], Skip)
     ids = [(pair.ids_prev.tolist(), pair.ids_cur.tolist()) for pair in pairs[1:]]
-    assert ids == [([0, 1, 2], [3, 4, 5, 6, 7]), ([3, 4, 5, 6, 7], []), ([], [8, 9])]
+    first, second, last = [0, 1, 2], [IDS_PER_FRAME + i for i in range(5)], 3 * IDS_PER_FRAME
+    assert ids == [(first, second), (second, []), ([], [last, last + 1])]
 
 
-def test_identities_are_counted_in_each_stream_by_itself() -> None:
-    node = matcher()
-    for seq in range(2):
-        for stream in ("left", "right"):
-            found = send(node, features(seq, np.eye(3), stream))
-            if seq:
-                assert isinstance(found, Matches)
-                assert found.ids_cur.tolist() == [3, 4, 5]
+def test_identities_do_not_depend_on_what_came_before() -> None:
+    whole, resumed = matcher(), matcher()
+    send(whole, features(3, np.eye(5, 3)))
+    for node in (whole, resumed):
+        send(node, features(4, np.eye(3)))
+    found, again = (send(node, features(5, np.eye(4, 3))) for node in (whole, resumed))
+    assert isinstance(found, Matches) and isinstance(again, Matches)
+    assert found.ids_prev.tolist() == again.ids_prev.tolist()
+    assert found.ids_cur.tolist() == again.ids_cur.tolist()
 
 
 def test_where_the_size_changes_the_stream_breaks_and_goes_on_from_there() -> None:
@@ -102,7 +104,7 @@ def test_where_the_size_changes_the_stream_breaks_and_goes_on_from_there() -> No
     found = send(node, features(2, np.eye(4), size=(320, 240)))
     assert isinstance(found, Matches)
     assert found.seq_prev == 1
-    assert found.ids_prev.tolist() == [4, 5, 6, 7]
+    assert found.ids_prev.tolist() == [IDS_PER_FRAME + i for i in range(4)]
 
 
 def test_frames_without_keypoints_have_no_matches() -> None:

@@ -189,7 +189,7 @@ def test_a_system_without_shared_memory_uses_ipc_and_says_so(
     graph = config.load_text(CHAIN, "test.yaml", ["place={collect: other}"])
     local = Group(graph, ["count", "relay"], "run")
     endpoints = local.bind(tmp_path)
-    assert endpoints == {"relay": f"ipc://{tmp_path}/relay"}
+    assert endpoints == {"relay": f"ipc://{tmp_path}/relay-0"}
     assert local.loops["relay"].stats.warnings == [NO_SHARED_MEMORY]
     assert not local.loops["count"].stats.warnings
     for loop in local.loops.values():

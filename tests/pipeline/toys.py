@@ -1,5 +1,6 @@
 """Small nodes for tests of the engine, used in graphs as `toys:Count` and so on."""
 
+import os
 import random
 import sys
 import threading
@@ -120,11 +121,15 @@ class Relay(Node):
         contract: Annotated[str, "a way to break the contract"] = ""
         exit_at: Annotated[int, "leave the interpreter at this number, as some libraries do"] = -1
 
+        die_at: Annotated[int, "end the process at this number, as a crash does"] = -1
+
     outputs = {"number": Output(Number)}
     stateless = True
 
     def process(self, number: Number) -> Iterator[Any]:
         p = self.params
+        if number.value == p.die_at:
+            os._exit(9)
         time.sleep((p.delay_ms + random.random() * p.jitter_ms) / 1e3)
         until = time.thread_time() + p.work_ms / 1e3
         while time.thread_time() < until:
@@ -174,6 +179,26 @@ class Difference(Node):
     def process(self, number: Number) -> Iterator[Number | Skip]:
         yield number if number.stream in self.seen else Skip("first")
         self.seen.add(number.stream)
+
+
+class Pairwise(Node):
+    """Adds to each number the one before it, like a matcher of pairs."""
+
+    outputs = {"number": Output(Number)}
+    memory = 1
+
+    def open(self, resources: Resources) -> None:
+        super().open(resources)
+        self.last: dict[str, Number] = {}
+
+    def process(self, number: Number) -> Iterator[Number | Skip]:
+        last = self.last.get(number.stream)
+        self.last[number.stream] = number
+        if last is None:
+            yield Skip("first")
+        else:
+            value = number.value + last.value
+            yield replace(number, value=value, payload=np.full_like(number.payload, value % 251))
 
 
 class Sum(Node):

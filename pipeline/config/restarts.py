@@ -1,0 +1,73 @@
+"""What `restart: true` asks of a graph: groups that can go on after a death, and what links keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from pipeline.config.checks import Breach
+from pipeline.config.flow import Specs
+from pipeline.graph import Edge, NodeSpec
+from pipeline.node import memory_of
+from pipeline.replay import MAX_MEMORY
+
+
+def check_restart(specs: Specs, place: Mapping[str, str], restart: bool) -> Iterator[Breach]:
+    """Check that every process group can be started again, if it is asked to."""
+    if not restart:
+        return
+    if not place:
+        yield ("restart",), "starts process groups again, but `place` names none"
+    for group in dict.fromkeys(place.values()):
+        nodes = [spec for name, spec in specs.items() if place.get(name) == group]
+        for spec in nodes:
+            if why := _why_not(spec):
+                yield ("place", spec.name), why
+        if sum(memory_of(spec.node_class) or 0 for spec in nodes) > MAX_MEMORY:
+            yield ("restart",), f"group {group!r} looks back over more than {MAX_MEMORY} messages"
+
+
+def _why_not(spec: NodeSpec) -> str | None:
+    """Say why a process with this node cannot be started again."""
+    cls = spec.node_class
+    cure = "so that its process cannot be started again: leave it out of `place`"
+    if spec.is_source:
+        return None
+    if memory_of(cls) is None:
+        return f"{cls.__name__} depends on all that came before, {cure}"
+    if not cls.outputs or not all(output.dense for output in cls.outputs.values()):
+        return f"{cls.__name__} does not answer every message, {cure}"
+    return None
+
+
+def keep_for_restarts(
+    edges: Iterable[Edge], specs: Specs, place: Mapping[str, str], restart: bool
+) -> tuple[Edge, ...]:
+    """Return the links with what their producers have to keep.
+
+    A producer keeps what may be under way in a group: what its consumers outside have not got is
+    among the last items that were sent into it, as windows, batches and workers bound their number.
+    """
+    edges = tuple(edges)
+    if not restart:
+        return edges
+    return tuple(
+        edge
+        if place.get(edge.producer) == place.get(edge.consumer)
+        else replace(
+            edge,
+            keeps=_under_way(edge, edges, specs, place) if edge.consumer in place else 0,
+            may_resume=edge.producer in place,
+        )
+        for edge in edges
+    )
+
+
+def _under_way(edge: Edge, edges: Iterable[Edge], specs: Specs, place: Mapping[str, str]) -> int:
+    inside = {name for name in specs if place.get(name) == place[edge.consumer]}
+    on_links = edge.window + sum(e.window for e in edges if e.producer in inside)
+    in_nodes = sum(
+        specs[n].batch.size * (specs[n].workers + 1) + 1 + (memory_of(specs[n].node_class) or 0)
+        for n in inside
+    )
+    return on_links + in_nodes + 1  # and the end of the stream
