@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
+
 from nodes.messages import Frame
 from nodes.sources import SOURCES
 from nodes.sources.base import EndedEarlyError, FrameSource, Image, Picture, Selection, laps
 from nodes.sources.calibration import read_calibration
 from nodes.sources.images import read_mask, to_grey
 from nodes.vision.camera import Camera
+from nodes.vision.framing import Framing
 from pipeline.errors import ConfigError, InputError
-from pipeline.node import Output, Resources, Source, TruncatedError, Unreadable
+from pipeline.node import Lost, Output, Resources, Source, TruncatedError, Unreadable
 
 Size = tuple[int, int]
 """(width, height), pixels."""
@@ -36,6 +39,8 @@ class Capture(Source):
         fov_deg: Annotated[float, "field of view assumed without calibration, longer side, deg"] = (
             60.0
         )
+        crop: Annotated[tuple[int, ...], "x, y, width, height of the part taken; empty: all"] = ()
+        resize: Annotated[tuple[int, ...], "width, height of the frames; empty: as they are"] = ()
         grey: Annotated[bool, "turn colour frames to grey"] = False
 
         def __post_init__(self) -> None:
@@ -46,6 +51,7 @@ class Capture(Source):
                 raise ValueError(f"stop must be above start ({self.start}), not {self.stop}")
             if not 1 <= self.fov_deg <= 170:
                 raise ValueError(f"fov_deg must be from 1 to 170 degrees, not {self.fov_deg}")
+            Framing(self.crop, self.resize)
 
     outputs: ClassVar = {"frame": Output(Frame)}
 
@@ -53,24 +59,30 @@ class Capture(Source):
         super().__init__(params)
         self._source = self._create_source()
         self._selection = Selection(self.params.start, self.params.stop, self.params.step)
+        self._framing = Framing(self.params.crop, self.params.resize)
         self._cameras: dict[Size, Camera] = {}
         self._exif: Camera | None = None
         self._mask: Image | None = None
+        self._mask_size: Size | None = None
         self._sizes: list[Size] = []
         self.live = self._source.live
 
     def open(self, resources: Resources) -> None:
         """Open the source; check that selection, calibration and mask fit it."""
         super().open(resources)
-        if not self.params.grey:
+        if not self.params.grey and self._framing.is_plain:
             self._source.empty = resources.empty
+        self._source.state = resources.state
         self._source.open(resources.warn)
         self._check_selection()
+        self._check_crop()
         self._open_camera()
         self._open_mask()
 
-    def produce(self) -> Iterator[Frame | Unreadable]:
+    def produce(self) -> Iterator[Frame | Unreadable | Lost | None]:
         """Yield the selected frames; a picture that cannot be decoded gives `Unreadable`.
+
+        A lost signal gives None until it returns, then `Lost`.
 
         Raises:
             TruncatedError: the recording ends before its claimed end.
@@ -79,8 +91,8 @@ class Capture(Source):
         count = 0
         try:
             for picture in laps(self._source, self._selection, self.params.loop):
-                count += 1
-                yield self._message(picture)
+                count += picture is not None
+                yield None if picture is None else self._message(picture)
         except EndedEarlyError as error:
             raise TruncatedError(str(error)) from error
         if count == 0:
@@ -116,6 +128,14 @@ class Capture(Source):
                 f"{self._source.name}, not {self.params.start}"
             )
 
+    def _check_crop(self) -> None:
+        size = self._source.size
+        if size and not self._framing.fits(*size):
+            raise ConfigError(
+                f"params.crop must lie within the {_text(size)} pixels of {self._source.name}, "
+                f"not {list(self.params.crop)}"
+            )
+
     def _open_camera(self) -> None:
         given = self.params.camera
         camera = read_calibration(Path(given)) if given else self._source.camera
@@ -138,42 +158,52 @@ class Capture(Source):
                 f"{_text(size)} pixels, but the frames have {_text(self._source.size)}: "
                 "calibrate at this size, or give --camera FILE"
             )
-        self._cameras[size] = camera
+        self._cameras[size] = self._framing.camera(camera)
 
     def _open_mask(self) -> None:
         given = self.params.mask
-        self._mask = read_mask(Path(given)) if given else self._source.mask
-        if self._mask is None or self._source.size in (None, self._mask.shape[::-1]):
+        mask = read_mask(Path(given)) if given else self._source.mask
+        if mask is None:
             return
-        raise InputError(
-            f"the mask {given or 'beside ' + self._source.name} has "
-            f"{_text(self._mask.shape[::-1])} pixels, but the frames have "
-            f"{_text(self._source.size)}: remove it, or give one of their size: "
-            f"--set {self.resources.node}.params.mask=FILE"
-        )
+        self._mask_size = (mask.shape[1], mask.shape[0])
+        if self._source.size not in (None, self._mask_size):
+            raise InputError(
+                f"the mask {given or 'beside ' + self._source.name} has "
+                f"{_text(self._mask_size)} pixels, but the frames have "
+                f"{_text(self._source.size)}: remove it, or give one of their size: "
+                f"--set {self.resources.node}.params.mask=FILE"
+            )
+        if self._framing.fits(*self._mask_size):
+            self._mask = mask if self._framing.is_plain else self._framing.mask(mask)
 
-    def _message(self, picture: Picture) -> Frame | Unreadable:
+    def _message(self, picture: Picture) -> Frame | Unreadable | Lost:
+        index, stamp_ns = picture.index, picture.stamp_ns
         if picture.image is None:
-            return Unreadable(picture.index, picture.stamp_ns, picture.reason)
-        image = to_grey(picture.image, self.resources.empty) if self.params.grey else picture.image
-        size = (image.shape[1], image.shape[0])
-        self._warn_of_change(size, picture.index)
-        mask = (
-            self._mask if self._mask is not None and self._mask.shape == image.shape[:2] else None
-        )
+            kind = Lost if picture.is_gap else Unreadable
+            return kind(index, stamp_ns, picture.reason)
+        size = (picture.image.shape[1], picture.image.shape[0])
+        self._warn_of_change(size, index)
+        if not self._framing.fits(*size):
+            return Unreadable(index, stamp_ns, f"the crop does not fit into {_text(size)} pixels")
         return Frame(
             stream=self.resources.node,
-            seq=picture.index,
-            stamp_ns=picture.stamp_ns,
-            image=image,
+            seq=index,
+            stamp_ns=stamp_ns,
+            image=self._image(picture.image),
             camera=self._camera(size),
-            mask=mask,
+            mask=self._mask if self._mask_size == size else None,
         )
+
+    def _image(self, image: Image) -> Image:
+        if not self._framing.is_plain:
+            empty = np.empty if self.params.grey else self.resources.empty
+            image = self._framing.image(image, empty)
+        return to_grey(image, self.resources.empty) if self.params.grey else image
 
     def _camera(self, size: Size) -> Camera:
         """Return the calibrated camera where its size fits, else one by EXIF or an assumed one."""
         if size not in self._cameras:
-            self._cameras[size] = self._uncalibrated(size)
+            self._cameras[size] = self._framing.camera(self._uncalibrated(size))
         return self._cameras[size]
 
     def _uncalibrated(self, size: Size) -> Camera:

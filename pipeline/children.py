@@ -19,7 +19,7 @@ import msgspec
 
 from pipeline.changes import Change
 from pipeline.child import Order, Report, Setup
-from pipeline.errors import NodeError
+from pipeline.errors import ConfigError, NodeError
 from pipeline.graph import Graph
 from pipeline.group import Failure
 from pipeline.stats import NodeStats
@@ -68,9 +68,12 @@ class Child:
 
         Raises:
             NodeError: it died or failed first.
+            ConfigError: it cannot bind what the configuration asks for.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._endpoints is not None or self.failure, START_S)
+        if self.failure and self.failure.exit_code == ConfigError.exit_code:
+            raise ConfigError(self.failure.text)
         if self._endpoints is None:
             text = self.failure.text if self.failure else "no answer"
             raise NodeError(f"process {self.name!r} did not start: {text}")

@@ -52,7 +52,13 @@ class Group:
         self._wiring = Wiring.create(
             run, self.names, shares_memory=shares_memory, incarnation=incarnation
         )
-        self.loops: dict[str, Loop] = {name: self._loop(name) for name in self.names}
+        self.loops: dict[str, Loop] = {}
+        try:
+            for name in self.names:
+                self.loops[name] = self._loop(name)
+        except BaseException:
+            self.discard()
+            raise
 
     def _loop(self, name: str) -> Loop:
         spec = self.graph.nodes[name]

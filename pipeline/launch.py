@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
@@ -58,17 +59,24 @@ def graph_for(
     if Path(target).suffix in YAML or (target in _builtins() and not Path(target).exists()):
         if graph_name is not None:
             raise ConfigError(
-                f"{target} is a graph itself: --config {graph_name} has no use for it"
+                f"{shown(target)} is a graph itself: --config {graph_name} has no use for it"
             )
         overrides = [f"{SOURCE_NODE}.params.camera={camera}"] if camera else []
         return load(target, [*overrides, *sets], placement)
     graph_name = graph_name or DEFAULT
     recognised = recognise(target, camera)
-    say(f"{target}: {recognised.kind}")
+    say(f"{shown(target)}: {recognised.kind}")
     if SOURCE_NODE not in load(graph_name).nodes:
         raise ConfigError(f"graph {graph_name!r} has no node {SOURCE_NODE!r} to put an input in")
     overrides = [f"{SOURCE_NODE}.{override}" for override in recognised.overrides]
     return load(graph_name, [*overrides, *sets], placement)
+
+
+def shown(target: str) -> str:
+    """Return an input as it may be shown: an address without the secrets in it."""
+    if "://" not in target:
+        return target
+    return re.sub(r"[?#].*", "?***", re.sub(r"//.*@", "//***@", target))
 
 
 def recognise(target: str, camera: str | None) -> Recognised:
@@ -81,7 +89,7 @@ def recognise(target: str, camera: str | None) -> Recognised:
         recognised: Recognised | None = point.load()(target, camera)
         if recognised is not None:
             return recognised
-    raise InputError(f"{target}: not an input that posestream knows")
+    raise InputError(f"{shown(target)}: not an input that posestream knows")
 
 
 def draw_graph(graph: Graph, *, mermaid: bool) -> str:

@@ -55,18 +55,18 @@ class Loop:
         self.spec = spec
         self.graph = graph
         self.node: Node = spec.node_class(spec.params)
-        self.stats = NodeStats()
-        self.watch = Watch()
-        self.wake = Wake(wiring.context, f"{wiring.run}/wake/{spec.name}")
-        self.outlets = Outlets(
-            spec.name, (e for e in graph.edges if e.producer == spec.name), wiring
-        )
         published = {
             output: endpoint
             for output in spec.node_class.outputs
             if (endpoint := graph.publish.get(f"{spec.name}.{output}"))
         }
         self._publisher = Publisher(spec.name, published, wiring)
+        self.stats = NodeStats()
+        self.watch = Watch()
+        self.wake = Wake(wiring.context, f"{wiring.run}/wake/{spec.name}")
+        self.outlets = Outlets(
+            spec.name, (e for e in graph.edges if e.producer == spec.name), wiring
+        )
         self.thread: threading.Thread | None = None
         self.helpers: list[threading.Thread] = []
         """Threads that run the node's code beside its own."""

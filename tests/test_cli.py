@@ -5,13 +5,18 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import pipeline
+from pipeline import remote
+from pipeline.cli import app
+from pipeline.graph import Graph
 
 ROOT = Path(__file__).parent.parent
 
@@ -104,6 +109,24 @@ def test_nodes_and_graph_tell_what_there_is(tmp_path: Path) -> None:
     assert "nfeatures = 1000" in posestream("nodes", "detector", cwd=tmp_path).stdout
     assert "pose: RelativePose" in posestream("graph", "video", cwd=tmp_path).stdout
     assert posestream("graph", "video", "--mermaid", cwd=tmp_path).stdout.startswith("flowchart")
+
+
+def test_a_choice_is_shown_by_its_values(tmp_path: Path) -> None:
+    shown = posestream("nodes", "detector", cwd=tmp_path).stdout
+    assert (
+        "device = 'auto'    where to run; auto takes a GPU if there is one [auto|cpu|cuda]" in shown
+    )
+    assert "Literal" not in shown
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    done = subprocess.run(
+        f"'{sys.executable}' -m pipeline graph demo | head -n 1; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("0", "")
 
 
 @pytest.fixture
@@ -222,7 +245,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "images", "--config", "vdieo"], 2, "unknown graph 'vdieo'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["run", "images", "--placement", "threds"], 2, "--placement threds: unknown placement. Did you mean 'threads'? Allowed: threads, processes"),
         (["run", "images", "--set", "detector.params.algorithm=sfit"], 2, "--set detector.params.algorithm=sfit: unknown detector 'sfit'. Did you mean 'sift'? Allowed: sift, orb, superpoint, superpoint-small, aliked, xfeat"),
-        (["run", "images", "--set", "detectr.workers=2"], 2, "--set detectr.workers=2: unknown node or key 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, calibrator, pose, odometry, recorder, visualiser, name, nodes, limits, place, carrier, seed"),
+        (["run", "images", "--set", "detectr.workers=2"], 2, "--set detectr.workers=2: unknown node or key 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, calibrator, pose, odometry, recorder, visualiser, name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed"),
         (["check", "vide"], 2, "unknown graph 'vide'. Did you mean 'video'? Allowed: demo, klt, klt_pairs, pairs, panorama, superpoint, two_streams, video, webcam, or a YAML file"),
         (["check", "nothing.yaml"], 2, "nothing.yaml: no such file"),
         (["nodes", "detectr"], 2, "unknown node type 'detectr'. Did you mean 'detector'? Allowed: capture, detector, matcher, tracker, calibrator, pose, odometry, mosaic, recorder, visualiser"),
@@ -237,6 +260,47 @@ def test_bad_input_is_one_line_with_the_cure(
     assert last_line(done) == f"error: {message.format(inputs=inputs)}"
     assert done.returncode == code
     assert "Traceback" not in done.stderr
+
+
+GROUPS = """\
+nodes:
+  cam:      {type: capture, params: {source: synthetic}}
+  detector: {type: detector, inputs: {frame: cam.frame}}
+place: {detector: gpu}
+hosts: {main: "tcp://127.0.0.1:5700", gpu: "tcp://127.0.0.1:5720"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("graph", "group", "message"),
+    [
+        (GROUPS, "gpx", "--group gpx: unknown group. Did you mean 'gpu'? Allowed: gpu"),
+        (GROUPS, "main", "--group main: that is the run itself: leave --group out"),
+        (GROUPS[: GROUPS.index("hosts")], "gpu", "--group gpu: the graph has no hosts: all of it runs on one machine"),
+    ],
+)  # fmt: skip
+def test_a_group_that_cannot_be_served_is_refused(
+    tmp_path: Path, graph: str, group: str, message: str
+) -> None:
+    (tmp_path / "g.yaml").write_text(graph)
+    done = posestream("run", "g.yaml", "--group", group, cwd=tmp_path)
+    assert (last_line(done), done.returncode) == (f"error: {message}", 2)
+
+
+def test_a_group_is_served_with_the_run_folder_and_its_exit_code_is_that_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(graph: Graph, group: str, out: Path, say: Callable[[str], None]) -> int:
+        say(f"serving {group} of {graph.name} into {out}")
+        return 6
+
+    monkeypatch.setattr(remote, "serve", serve)
+    (tmp_path / "g.yaml").write_text(GROUPS)
+    command = ["run", str(tmp_path / "g.yaml"), "--group", "gpu", "--out", "out"]
+    assert CliRunner().invoke(app, [*command, "--json"]).stdout == (
+        '{"event": "note", "text": "serving gpu of g into out"}\n'
+    )
+    assert CliRunner().invoke(app, command).exit_code == 6
 
 
 def test_an_input_for_a_graph_without_a_place_for_it_is_refused(inputs: Path) -> None:

@@ -104,9 +104,11 @@ def detect(sift: Any, path: Path, index: int, camera: Camera) -> View:
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     found, descriptors = sift.detectAndCompute(image, None)
     points: Float = np.array([keypoint.pt for keypoint in found], np.float64).reshape(-1, 2)
-    if camera.distortion and len(points):
-        distortion = np.array(camera.distortion)
-        undistorted = cv2.undistortPoints(points[:, None], camera.K, distortion, P=camera.K)
+    if not camera.is_ideal and len(points):
+        is_fisheye = camera.model == "fisheye"
+        coeffs = np.array(camera.distortion or (0.0,) * 4)
+        undistort: Any = cv2.fisheye.undistortPoints if is_fisheye else cv2.undistortPoints
+        undistorted = undistort(points[:, None], camera.K, coeffs, P=camera.K)
         points = np.asarray(undistorted[:, 0], np.float64)
     return View(
         index, points, np.empty((0, 128), np.float32) if descriptors is None else descriptors

@@ -1,11 +1,12 @@
 """`posestream compare`: two or more runs of one input, side by side."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pipeline.json_lines import FLAG, emit
 
 if TYPE_CHECKING:
     from nodes.commands.comparison import Comparison
@@ -27,7 +28,7 @@ def compare(
             "none over the first run, in units of its longest segment."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option(FLAG, help="Print the figures as a JSON line.")] = False,
 ) -> None:
     """Compare runs of one input: which is nearer to the ground truth, and by how much?"""
     from nodes.commands.comparison import compare_stream, footnotes, read_runs
@@ -43,7 +44,7 @@ def compare(
     names = run_names(runs)
     notes = footnotes(names, figures)
     if as_json:
-        typer.echo(json.dumps({**as_data(names, streams), "notes": notes}, indent=2))
+        emit("comparison", **as_data(names, streams), notes=notes)
     else:
         show(names, streams, notes)
     if plot is not None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.json_lines import FLAG, emit
+
 RESULT_FILE = "evaluation.json"
 
 
@@ -16,7 +18,7 @@ def evaluate(
         Path | None,
         typer.Option(help="TUM file, or a folder of them; else what lies beside the input."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option(FLAG, help="Print the figures as a JSON line.")] = False,
     plots: Annotated[
         bool | None,
         typer.Option(
@@ -29,7 +31,7 @@ def evaluate(
     """Compare the poses and the trajectory of a run with ground truth: how far off are they?"""
     result = evaluate_run(run, groundtruth, plots)
     if as_json:
-        typer.echo(json.dumps(result, indent=2))
+        emit("evaluation", **result)
         return
     show(result)
     if plots is not False:

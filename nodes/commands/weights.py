@@ -3,7 +3,6 @@
 import dataclasses
 import enum
 import hashlib
-import json
 import os
 import tempfile
 import urllib.error
@@ -27,6 +26,7 @@ from nodes.networks.weights import (
     vain_folder,
 )
 from pipeline.errors import ConfigError, InputError
+from pipeline.json_lines import FLAG, emit
 
 SCHEMES = ("https",)
 TIMEOUT_S = 30.0
@@ -55,7 +55,7 @@ def weights(
     to: Annotated[
         Path | None, typer.Option(help="fetch: folder to write to [the cache folder]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="list: print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option(FLAG, help="list: print JSON lines.")] = False,
 ) -> None:
     """List pretrained weights, fetch them, or print where they are (exit code 4: nowhere)."""
     if (name is None) != (action is Action.LIST):
@@ -73,12 +73,13 @@ def weights(
 
 
 def show(as_json: bool) -> None:
-    """Print a table of all known weights, or the same as JSON."""
+    """Print a table of all known weights, or the same as JSON lines."""
     rows = [_row(entry) for entry in MANIFEST.values()]
     if vain := vain_folder():
         typer.echo(f"warning: {vain}", err=True)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        for row in rows:
+            emit("weights", **row)
         return
     from rich.console import Console
     from rich.table import Table

@@ -3,9 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from nodes.matchers import FindsMatches, Found
+from nodes.matchers import FindsMatches, Found, prepared
 from nodes.vision.keypoints import Described
-from nodes.vision.matching import best_per_target, distinctness, find_neighbours, select_matches
+from nodes.vision.matching import (
+    DISTANCE_HELP,
+    Distance,
+    best_per_target,
+    distinctness,
+    find_neighbours,
+    select_matches,
+)
 
 
 class BruteForce(FindsMatches):
@@ -19,6 +26,7 @@ class BruteForce(FindsMatches):
             float, "largest distance as a share of that to the second nearest; 1 takes all"
         ] = 0.8
         cross_check: Annotated[bool, "whether each must be the nearest of the other"] = True
+        distance: Annotated[Distance, DISTANCE_HELP] = "auto"
 
         def __post_init__(self) -> None:
             if not 0 < self.ratio <= 1:
@@ -28,8 +36,12 @@ class BruteForce(FindsMatches):
         self.options = options or self.Options()
 
     def match(self, prev: Described, cur: Described) -> Found:
-        """Return matches (M, 2) and, as scores (M,), how clearly each was nearest, from 0 to 1."""
-        found = find_neighbours(prev.descriptors, cur.descriptors)
+        """Return matches (M, 2) and, as scores (M,), how clearly each was nearest, from 0 to 1.
+
+        Raises:
+            ValueError, ConfigError: as `prepared` does.
+        """
+        found = find_neighbours(*prepared(prev, cur, self.options.distance))
         matches = select_matches(found, self.options.ratio, self.options.cross_check)
         matches = best_per_target(matches, found.distance[matches[:, 0]])
         rows = matches[:, 0]

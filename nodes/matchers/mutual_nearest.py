@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nodes.matchers import FindsMatches, Found
+from nodes.matchers import FindsMatches, Found, prepared
 from nodes.networks.neighbours import Nearest, NeighbourFinder
 from nodes.vision.keypoints import Described
 from nodes.vision.matching import (
+    DISTANCE_HELP,
+    Distance,
     Neighbours,
     as_values,
-    check_kinds,
     distinctness,
     select_matches,
 )
@@ -29,6 +30,7 @@ class MutualNearest(FindsMatches):
         ratio: Annotated[
             float, "largest distance as a share of that to the second nearest; 1 takes all"
         ] = 1.0
+        distance: Annotated[Distance, DISTANCE_HELP] = "auto"
         device: Annotated[
             Literal["auto", "cpu", "cuda"], "where to compare; auto takes a GPU if there is one"
         ] = "auto"
@@ -49,12 +51,10 @@ class MutualNearest(FindsMatches):
         """Return what `match` would for each pair (prev, cur).
 
         Raises:
-            ValueError: the descriptors of a pair are of different kinds.
+            ValueError, ConfigError: as `prepared` does.
         """
-        for prev, cur in pairs:
-            check_kinds(prev.descriptors, cur.descriptors)
-        full = [pair for pair in pairs if len(pair[0].keypoints) and len(pair[1].keypoints)]
-        values = [(as_values(prev.descriptors), as_values(cur.descriptors)) for prev, cur in full]
+        ready = [prepared(prev, cur, self.options.distance) for prev, cur in pairs]
+        values = [(as_values(a), as_values(b)) for a, b in ready if len(a) and len(b)]
         found = iter(self._finder.find(values))
         return [
             self._select(next(found), _is_binary(prev))

@@ -51,12 +51,16 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture: grey (H, W) or RGB (H, W, 3) uint8; None with a reason if undecodable."""
+    """One picture: grey (H, W) or RGB (H, W, 3) uint8; None with a reason if undecodable.
+
+    A gap stands for what was missed while the signal was lost; it takes an index of its own.
+    """
 
     index: int
     stamp_ns: int
     image: Image | None
     reason: str = ""
+    is_gap: bool = False
 
 
 class FrameSource:
@@ -72,6 +76,8 @@ class FrameSource:
         self.options = self.Options() if options is None else options
         self.empty: Allocate = np.empty
         """Makes the arrays of colour pictures that are decoded; to be set before `open`."""
+        self.state: Callable[[str], None] = lambda text: None
+        """Shows what state a live source is in, such as "signal lost"; to be set before `open`."""
 
     @property
     def name(self) -> str:
@@ -95,8 +101,10 @@ class FrameSource:
             InputError: it cannot.
         """
 
-    def frames(self, selection: Selection) -> Iterator[Picture]:
+    def frames(self, selection: Selection) -> Iterator[Picture | None]:
         """Yield the selected pictures in order; stamps rise strictly.
+
+        A live source yields None, "nothing yet", at least every half second while it waits.
 
         Raises:
             EndedEarlyError: the recording holds fewer pictures than it claims.
@@ -115,12 +123,15 @@ class FrameSource:
         """Release what `open` took."""
 
 
-def laps(source: FrameSource, selection: Selection, loop: int) -> Iterator[Picture]:
+def laps(source: FrameSource, selection: Selection, loop: int) -> Iterator[Picture | None]:
     """Yield the selection `loop` times (0: without end); index and stamp go on rising."""
     index_shift, shift_ns = 0, 0
     for _ in itertools.repeat(None) if loop == 0 else range(loop):
         first, last, period_ns = None, None, DEFAULT_PERIOD_NS
         for picture in source.frames(selection):
+            if picture is None:
+                yield None
+                continue
             if last is not None:
                 period_ns = picture.stamp_ns - last.stamp_ns
             last = replace(picture, image=None)  # the image is its user's alone

@@ -1,53 +1,62 @@
-"""What a video file says about its own length: a file that was cut is shorter than its own claim.
+"""What a video file says about itself: how many bytes it should have, and which pictures it holds.
 
-A decoder meets the end of a cut AVI or Matroska file as if it were the true end, so the sizes in
-the container's outermost boxes are the only proof. Read here: MP4/MOV (ISO 14496-12), AVI (RIFF),
-and Matroska/WebM (RFC 9559).
+A decoder meets the end of a cut AVI or Matroska file as if it were the true end, and skips what is
+damaged, so the container's own claims are the only proof. Read here: MP4/MOV (ISO 14496-12), AVI
+(RIFF), and Matroska/WebM (RFC 9559); of other containers nothing is known.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from nodes.sources import avi, matroska, mp4
+from nodes.sources.boxes import walk
+from nodes.sources.timeline import BrokenError, Timeline
+
 UNKNOWN_32 = (0, 0xFFFFFFFF)
 """Sizes that a recorder writes while it does not know better."""
-SEGMENT = 0x18538067
+FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
-    """What the container claims: `num_bytes` (None: nothing), and whether its index is there."""
+    """What the container claims.
+
+    `num_bytes` is None where it does not say; `has_index` whether it can be decoded at all;
+    `timeline` its pictures, where they are known; `fault` how it contradicts itself.
+    """
 
     num_bytes: int | None = None
     has_index: bool = True
+    timeline: Timeline | None = None
+    fault: str = ""
 
 
 def read_claim(path: Path) -> Claim:
-    """Read the outermost boxes of a video file of any kind."""
-    with path.open("rb") as file:
+    """Read what a video file of any kind claims, without its pictures."""
+    num_bytes = path.stat().st_size
+    with path.open("rb", buffering=1024) as file:
         magic = file.read(12)
-        if magic[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
-            return _mp4(file, path.stat().st_size)
+        if magic[4:8] in FIRST_BOXES:
+            return _mp4(file, num_bytes)
         if magic[:4] == b"RIFF" and magic[8:] == b"AVI ":
-            return _avi(file, path.stat().st_size)
+            return _avi(file, num_bytes)
         if magic[:4] == b"\x1a\x45\xdf\xa3":
-            return _matroska(file)
+            return _matroska(file, num_bytes)
     return Claim()
 
 
 def _mp4(file: BinaryIO, num_bytes: int) -> Claim:
-    """Walk boxes: size (4 bytes), type (4); size 1 has 8 more bytes, size 0 leads to the end."""
-    offset, kinds = 0, set()
-    while offset + 8 <= num_bytes:
-        file.seek(offset)
-        size, kind = _big(file, 4), file.read(4)
-        size = _big(file, 8) if size == 1 else size
-        if size == 0:
-            return Claim(None, has_index=b"moov" in kinds)
-        offset += max(size, 8)
-        if offset <= num_bytes:
-            kinds.add(kind)
-    return Claim(offset, has_index=b"moov" in kinds)
+    claimed = None
+    try:
+        boxes = list(walk(file, 0, num_bytes, is_open=True))
+        claimed = boxes[-1].end
+        whole = [box for box in boxes if box.end <= num_bytes]
+        if not any(box.kind == b"moov" for box in whole):
+            return Claim(claimed, has_index=False)
+        return Claim(claimed, timeline=mp4.read_timeline(file, whole, num_bytes))
+    except BrokenError as error:
+        return Claim(claimed, fault=str(error))
 
 
 def _avi(file: BinaryIO, num_bytes: int) -> Claim:
@@ -59,29 +68,15 @@ def _avi(file: BinaryIO, num_bytes: int) -> Claim:
         if kind != b"RIFF" or size in UNKNOWN_32:
             break
         offset += 8 + size + size % 2
-    return Claim(offset or None)
+    try:
+        return Claim(offset or None, timeline=avi.read_timeline(file, num_bytes))
+    except BrokenError as error:
+        return Claim(offset or None, fault=str(error))
 
 
-def _matroska(file: BinaryIO) -> Claim:
-    """Read two elements, the EBML header and the segment: id, size, content."""
-    file.seek(0)
-    _vint(file, keep_marker=True)
-    file.seek(_vint(file), 1)
-    if _vint(file, keep_marker=True) != SEGMENT:
-        return Claim()
-    width_at = file.tell()
-    size = _vint(file)
-    unknown = size == (1 << 7 * (file.tell() - width_at)) - 1
-    return Claim(None if unknown else file.tell() + size)
-
-
-def _vint(file: BinaryIO, keep_marker: bool = False) -> int:
-    """Read an EBML number: its leading zero bits count its further bytes (RFC 8794, 4)."""
-    first = file.read(1)[:1] or b"\xff"
-    length = 9 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(length - 1), "big")
-    return value if keep_marker else value & ((1 << 7 * length) - 1)
-
-
-def _big(file: BinaryIO, num_bytes: int) -> int:
-    return int.from_bytes(file.read(num_bytes), "big")
+def _matroska(file: BinaryIO, num_bytes: int) -> Claim:
+    claimed = matroska.read_size(file)
+    try:
+        return Claim(claimed, timeline=matroska.read_timeline(file, num_bytes))
+    except BrokenError as error:
+        return Claim(claimed, fault=str(error))

@@ -31,12 +31,21 @@ def read_image(path: Path, empty: Allocate = np.empty) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise UndecodableError(f"{path.name} cannot be read: {error.strerror}") from error
+    return decode_image(path.name, data, empty)
+
+
+def decode_image(name: str, data: bytes, empty: Allocate = np.empty) -> Image:
+    """Decode (H, W) or, in an array made by `empty`, (H, W, 3) uint8; `name` is for messages.
+
+    Raises:
+        UndecodableError: the data are not an image, are damaged, or claim too many pixels.
+    """
     if not data:
-        raise UndecodableError(f"{path.name} is empty (0 bytes)")
-    _check_size(path.name, data)
+        raise UndecodableError(f"{name} is empty (0 bytes)")
+    _check_size(name, data)
     image = _decode(data, empty)
     if image is None:
-        raise UndecodableError(f"{path.name} is damaged: it cannot be decoded")
+        raise UndecodableError(f"{name} is damaged: it cannot be decoded")
     return image
 
 

@@ -1,10 +1,12 @@
-"""Says what a user's input is: a camera, the synthetic scene, a video, a folder, a dataset."""
+"""Says what a user's input is: a camera, an address, a file, a folder, a pipe, a data set."""
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodes.sources.addresses import PROTOCOLS, masked, scheme_of
 from nodes.sources.beside import Sidecars
 from nodes.sources.exif import common_focal
 from nodes.sources.files import (
@@ -15,6 +17,7 @@ from nodes.sources.files import (
     missing,
     require_file,
 )
+from nodes.sources.layouts import DescribedSource, find_layout
 from pipeline.errors import InputError
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -36,11 +39,12 @@ def recognise(target: str, camera: str | None = None) -> Recognised | None:
     """Say what `target` is; None where it is not an input but a configuration.
 
     Args:
-        target: what the user typed: a path, a glob, "0", "camera:0" or "synthetic".
+        target: what the user typed: a path, a glob, an address, "-", "0", "camera:0", "synthetic".
         camera: calibration file that the user gave, if any.
 
     Raises:
         InputError: the input is missing, empty, or of no known kind.
+        MissingDependencyError: it is read by a package that is not installed.
     """
     found = _recognise(target, camera)
     if found is None or camera is None:
@@ -56,8 +60,15 @@ def _recognise(target: str, camera: str | None) -> Recognised | None:
     if device and not Path(target).exists():
         return _recognised(f"camera {device[1]}", "camera", device=int(device[1]))
     if "://" in target:
-        raise InputError(f"{target} is an address: only files and cameras can be read")
+        return _address(target)
+    if target == "-":
+        return _recognised("images from standard input, uncalibrated", "stdin", path="-")
     path = Path(target)
+    if path.is_fifo():
+        return _recognised("images from a pipe, uncalibrated", "stdin", path=_absolute(target))
+    layout = find_layout(path)
+    if layout:
+        return _opened(*layout, camera)
     if path.is_dir():
         return _folder(path, camera)
     if is_glob(target):
@@ -65,6 +76,32 @@ def _recognise(target: str, camera: str | None) -> Recognised | None:
     if not path.exists():
         raise missing(path)
     return None if path.suffix.lower() in CONFIG_SUFFIXES else _video(path, camera)
+
+
+def _address(target: str) -> Recognised:
+    schemes = [f"{scheme}://" for scheme in PROTOCOLS]
+    if scheme_of(target) not in PROTOCOLS:
+        raise InputError(
+            f"{masked(target)} cannot be read: an address must begin with {', '.join(schemes)}"
+        )
+    return _recognised(f"stream from {masked(target)}, uncalibrated", "url", url=target)
+
+
+def _opened(source: str, path: Path, camera: str | None) -> Recognised:
+    """Open a data set or a bag, so that what is wrong with it is told at once."""
+    from nodes.sources import SOURCES  # the table needs this module
+
+    options = {"path": _absolute(str(path))}
+    found: DescribedSource = SOURCES.create(source, options)
+    found.open(lambda text: None)
+    names = _names(
+        {
+            "calibration": camera or found.camera,
+            "ground truth": found.groundtruth_file,
+            "mask": found.sidecars.mask,
+        }
+    )
+    return _recognised(found.describe() + names, source, **options)
 
 
 def _folder(path: Path, camera: str | None) -> Recognised:
@@ -112,20 +149,20 @@ def _beside(sidecars: Sidecars, camera: str | None, images: str | None = None) -
 
     `images` is the folder or glob of a recording that consists of images.
     """
-    names = [
-        name
-        for name, there in (
-            ("calibration", camera or sidecars.calibration),
-            ("timestamps", sidecars.timestamps),
-            ("ground truth", sidecars.groundtruth),
-            ("mask", sidecars.mask),
-        )
-        if there
-    ]
+    parts = {
+        "calibration": camera or sidecars.calibration,
+        "timestamps": sidecars.timestamps,
+        "ground truth": sidecars.groundtruth,
+        "mask": sidecars.mask,
+    }
+    return _names(parts) + ("" if parts["calibration"] else _exif(images))
+
+
+def _names(parts: Mapping[str, object]) -> str:
+    """Write which parts there are: " with ground truth and mask, uncalibrated"."""
+    names = [name for name, there in parts.items() if there]
     text = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-    return (f" with {text}" if text else "") + (
-        "" if "calibration" in names else ", uncalibrated" + _exif(images)
-    )
+    return (f" with {text}" if text else "") + ("" if parts["calibration"] else ", uncalibrated")
 
 
 def _exif(images: str | None) -> str:

@@ -1,6 +1,7 @@
 """What all recordings in files share: a path, and what stands beside it."""
 
 from functools import cached_property
+from pathlib import Path
 
 from nodes.sources.base import FrameSource, GroundTruth, Image
 from nodes.sources.beside import Sidecars
@@ -34,9 +35,14 @@ class Recorded(FrameSource):
         """Return the mask beside the recording."""
         return read_mask(self.sidecars.mask) if self.sidecars.mask else None
 
+    @property
+    def groundtruth_file(self) -> Path | None:
+        """Return where the true poses stand."""
+        return self.sidecars.groundtruth
+
     def groundtruth(self) -> GroundTruth | None:
         """Return the trajectory in groundtruth.txt."""
-        return read_tum(self.sidecars.groundtruth) if self.sidecars.groundtruth else None
+        return read_tum(self.groundtruth_file) if self.groundtruth_file else None
 
     def read_stamps(self) -> list[int] | None:
         """Return the times in timestamps.txt, nanoseconds."""

@@ -1,11 +1,13 @@
 """Reads the text files that accompany a recording: timestamps and ground truth."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
 
 from nodes.sources.base import GroundTruth
+from nodes.sources.files import missing
 from nodes.vision.se3 import from_quaternion
 from pipeline.errors import InputError
 
@@ -19,14 +21,23 @@ def read_timestamps(path: Path) -> list[int]:
         InputError: a line is no time, or not later than the one before.
     """
     stamps: list[int] = []
-    for number, words in _lines(path):
-        stamp = _nanoseconds(words[-1])
+    for number, words in read_lines(path):
+        stamp = nanoseconds(words[-1])
         if stamp is None:
             raise InputError(f"{path}:{number}: {words[-1]!r} is not a time in seconds")
-        if stamps and stamp <= stamps[-1]:
-            raise InputError(f"{path}:{number}: {words[-1]} is not later than the line before it")
+        check_rises(path, number, words[-1], stamp, stamps)
         stamps.append(stamp)
     return stamps
+
+
+def check_rises(path: Path, number: int, word: str, stamp_ns: int, before: Sequence[int]) -> None:
+    """Check that the time in a line is later than those of the lines before it.
+
+    Raises:
+        InputError: it is not; the message names the line.
+    """
+    if before and stamp_ns <= before[-1]:
+        raise InputError(f"{path}:{number}: {word} is not later than the line before it")
 
 
 def read_tum(path: Path) -> GroundTruth:
@@ -36,8 +47,8 @@ def read_tum(path: Path) -> GroundTruth:
         InputError: a line does not hold eight numbers and a quaternion.
     """
     stamps, poses = [], []
-    for number, words in _lines(path):
-        stamp = _nanoseconds(words[0])
+    for number, words in read_lines(path):
+        stamp = nanoseconds(words[0])
         try:
             values = np.array([float(word) for word in words[1:]])
         except ValueError:
@@ -52,8 +63,14 @@ def read_tum(path: Path) -> GroundTruth:
     return np.array(stamps, np.int64), np.array(poses, np.float64).reshape(-1, 4, 4)
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the words of each line that is neither empty nor a comment, with its number."""
+def read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the words of each line that is neither empty nor a comment, with its number.
+
+    Raises:
+        InputError: the file is missing or no text.
+    """
+    if not path.is_file():
+        raise missing(path)
     try:
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -64,7 +81,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     return [(i, words) for i, words in found if words]
 
 
-def _nanoseconds(word: str) -> int | None:
+def nanoseconds(word: str) -> int | None:
     """Turn decimal seconds into nanoseconds exactly (a double loses them in this century)."""
     try:
         seconds = Decimal(word)

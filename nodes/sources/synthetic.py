@@ -14,30 +14,35 @@ from nodes.vision.camera import Camera
 from nodes.vision.lens import Lens
 from nodes.vision.paths import PATHS
 from nodes.vision.scene import Scene
+from nodes.vision.tube import Tube
 from pipeline.errors import ConfigError
 
 MAX_SIDE = 4096
 GRAIN_MARGIN = 64
 NUM_PHASES = 5
+EDGE_PX = 6
+"""Width of the soft edge of an endoscope's picture."""
 
 
 class Synthetic(FrameSource):
-    """A gallery of pictures and boxes, or a painted wall, seen from a smooth path.
+    """A gallery of pictures and boxes, a painted wall or a tube, seen from a smooth path.
 
-    Every frame depends on the options and its index alone.
+    The tube is seen as by an endoscope: a lamp at the camera, a round picture, and highlights. Every frame depends on the options and its index alone.
     """
 
     @dataclass(frozen=True)
     class Options:
         """What moves how, and how it is seen."""
 
-        motion: Annotated[str, "general, rotation (pan), planar (one wall) or static"] = "general"
+        motion: Annotated[str, "general, rotation (pan), planar (one wall), static, tube"] = (
+            "general"
+        )
         frames: Annotated[int, "number of frames"] = 60
         width: Annotated[int, "pixels"] = 640
         height: Annotated[int, "pixels"] = 480
         fps: Annotated[float, "rate of the timestamps, Hz"] = 30.0
         seed: Annotated[int, "decides the scene, the path and the noise"] = 0
-        speed: Annotated[float, "motion per frame; 1 is about 5 cm and 1.5 degrees"] = 1.0
+        speed: Annotated[float, "motion per frame; 1: about 5 cm and 1.5 degrees, in the tube 1.5 mm"] = 1.0
         noise: Annotated[float, "standard deviation of the pixel noise, grey levels"] = 2.0
         light: Annotated[float, "share of the brightness that comes and goes"] = 0.0
         fov_deg: Annotated[float, "horizontal field of view before distortion, degrees"] = 60.0
@@ -59,7 +64,7 @@ class Synthetic(FrameSource):
         self._phase = np.random.default_rng([self.options.seed, 1]).uniform(
             0, 2 * np.pi, NUM_PHASES
         )
-        self._scene: Scene | None = None
+        self._scene: Scene | Tube | None = None
         self._lens: Lens | None = None
         self._grain = np.zeros((0, 0, 3), np.int16)
 
@@ -76,12 +81,18 @@ class Synthetic(FrameSource):
         centre = ((o.width - 1) / 2, (o.height - 1) / 2)
         return Camera(o.width, o.height, float(focal), float(focal), *centre, tuple(o.distortion))
 
+    @property
+    def mask(self) -> Image | None:
+        """Return the round part (H, W) that an endoscope shows, None for other cameras."""
+        if self.options.motion != "tube":
+            return None
+        return np.asarray(np.where(self._vignette() == 1, 255, 0), np.uint8)
+
     def open(self, warn: Callable[[str], None]) -> None:
         """Paint the scene."""
         self._lens = self._make_lens()
         rng = np.random.default_rng([self.options.seed, 0])
-        build = room.wall if self.options.motion == "planar" else room.gallery
-        self._scene = Scene(build(rng))
+        self._scene = self._build(rng)
         shape = (self.options.height + GRAIN_MARGIN, self.options.width + GRAIN_MARGIN, 3)
         grain = rng.standard_normal(shape, np.float32) * np.float32(self.options.noise)
         self._grain = np.rint(grain).astype(np.int16)
@@ -113,8 +124,22 @@ class Synthetic(FrameSource):
         image = self._scene.render(camera, self.pose(index))
         image = image if self._lens is None else self._lens.distort(image)
         gain = 1 - float(self.options.light) * (0.5 - 0.5 * np.cos(index / 8))
+        if self.options.motion == "tube":
+            image = np.asarray(image * self._vignette()[..., None], np.uint8)
         lit = image if gain == 1 else np.asarray(cv2.convertScaleAbs(image, alpha=gain), np.uint8)
         return self._noisy(lit, index)
+
+    def _build(self, rng: np.random.Generator) -> Scene | Tube:
+        if self.options.motion == "tube":
+            return Tube(rng, self._phase)
+        return Scene(room.wall(rng) if self.options.motion == "planar" else room.gallery(rng))
+
+    def _vignette(self) -> npt.NDArray[np.float32]:
+        """Return the share (H, W) of the light that passes: 1 in a circle, 0 around it."""
+        width, height = self.options.width, self.options.height
+        x, y = np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2
+        inwards_px = 0.5 * min(width, height) - 1 - np.hypot.outer(y, x)
+        return np.asarray(np.clip(inwards_px / EDGE_PX, 0, 1), np.float32)
 
     def _make_lens(self) -> Lens | None:
         try:

@@ -11,11 +11,12 @@ import numpy as np
 
 from nodes.sources.base import EndedEarlyError, Picture, Selection
 from nodes.sources.beside import Sidecars
-from nodes.sources.containers import read_claim
+from nodes.sources.containers import Claim, read_claim
 from nodes.sources.ffmpeg import reading
 from nodes.sources.files import require_file
 from nodes.sources.images import MAX_PIXELS, to_rgb
 from nodes.sources.recorded import Recorded
+from nodes.sources.timeline import RollCall
 from pipeline.errors import InputError
 
 MAX_MISSING_S, MAX_MISSING = 1.0, 0.05
@@ -57,7 +58,9 @@ def probe(path: Path) -> VideoInfo:
 class Video(Recorded):
     """A video file. The container's rotation is applied; colour becomes RGB.
 
-    A frame whose size differs from the first one's is scaled to that size by OpenCV.
+    A frame whose size differs from the first one's is scaled to that size by OpenCV. Of MP4, AVI
+    and Matroska files it is known how many frames they hold: where one is missing, a picture
+    without an image takes its place if its time tells which one it is, and the end is early.
     """
 
     @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class Video(Recorded):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._path = Path(options.path)
-        self._info: VideoInfo | None = None
+        self._info = VideoInfo(0, 0, None, None)
+        self._claim = Claim()
         self._warn: Callable[[str], None] = lambda text: None
 
     @cached_property
@@ -85,56 +89,83 @@ class Video(Recorded):
         """Check that the file is a video, and read what it claims."""
         self._warn = warn
         self._info = probe(self._path)
+        self._claim = read_claim(self._path)
         self.size = (self._info.width, self._info.height)
 
     def frames(self, selection: Selection) -> Iterator[Picture]:
         """Yield the selected frames; the others are decoded, as codecs need, but not converted."""
-        index, last_ns = 0, -1
+        index, last_ns, roll = 0, -1, RollCall(self._claim.timeline)
         with reading(self.name) as capture:
-            while not selection.ends_before(index) and capture.grab():
-                last_ns = self._stamp(capture, last_ns)
-                if selection.takes(index):
+            while not selection.ends_before(index) and _grab(capture):
+                stamp_ns = _stamp(capture)
+                for missing_ns in roll.tick_off(stamp_ns):
+                    last_ns = self._risen(missing_ns, last_ns)
+                    if selection.takes(index) and not selection.ends_before(index):
+                        yield Picture(
+                            index, last_ns, None, f"frame {index} is missing: the file is damaged"
+                        )
+                    index += 1
+                last_ns = self._risen(stamp_ns, last_ns)
+                if selection.takes(index) and not selection.ends_before(index):
                     yield self._retrieve(capture, index, last_ns)
                 index += 1
-        if not selection.ends_before(index):
-            self._check_end(index, last_ns)
+        if selection.ends_before(index):
+            self._check_passed(roll)
+        else:
+            self._check_end(roll, last_ns)
 
     def length(self) -> int | None:
         """Return the number of frames that the container claims."""
-        return self._info.num_frames if self._info else None
+        timeline = self._claim.timeline
+        return timeline.num_required if timeline else self._info.num_frames
 
-    def _stamp(self, capture: cv2.VideoCapture, last_ns: int) -> int:
-        """Return the container's time of the frame just grabbed, made to rise strictly."""
-        stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+    def _risen(self, stamp_ns: int, last_ns: int) -> int:
+        """Return a time of the container, made to rise strictly."""
         if stamp_ns > last_ns:
             return stamp_ns
         self._warn(f"{self.name}: the container's times do not rise from frame to frame")
         return last_ns + 1
 
-    def _check_end(self, num_decoded: int, last_ns: int) -> None:
-        """Tell a true end from a cut: the container's size says more bytes than there are.
-
-        The number of frames alone proves nothing: for Matroska it is a guess from the duration,
-        and for a trimmed MP4 it counts what the edit list hides. Where only the index at the end
-        is cut off, all frames are there.
-        """
-        claimed, num_claimed_bytes = self.length(), read_claim(self._path).num_bytes
-        num_bytes = self._path.stat().st_size
-        if (
-            num_decoded != claimed
-            and num_claimed_bytes is not None
-            and num_claimed_bytes > num_bytes
-        ):
+    def _check_passed(self, roll: RollCall) -> None:
+        if roll.num_passed_over:
             raise EndedEarlyError(
-                f"{self.name} is cut off after {num_decoded}{f' of {claimed}' if claimed else ''} "
-                f"frames: {num_bytes} of {num_claimed_bytes} bytes are there"
+                f"{self.name} is damaged: {roll.num_passed_over} of "
+                f"{roll.num_passed_over + roll.num_decoded} frames are missing{_since(roll)}"
+            )
+
+    def _check_end(self, roll: RollCall, last_ns: int) -> None:
+        """Tell a true end from a cut or a damage.
+
+        A cut: the container's size says more bytes than there are. Where only the index at the end
+        is cut off, all frames are there. Where nobody knows how many frames there should be, the
+        number that FFmpeg claims proves nothing: it may be a guess from the duration.
+        """
+        roll.finish()
+        num_decoded, claim = roll.num_decoded, self._claim
+        num_claimed = max(self._info.num_frames or 0, roll.num_required)
+        of = f"{num_decoded} of {num_claimed}" if num_claimed > num_decoded else f"{num_decoded}"
+        num_bytes = self._path.stat().st_size
+        is_cut = claim.num_bytes is not None and claim.num_bytes > num_bytes
+        if is_cut and (num_decoded != num_claimed or roll.num_missing):
+            raise EndedEarlyError(
+                f"{self.name} is cut off after {of} frames: "
+                f"{num_bytes} of {claim.num_bytes} bytes are there"
             )
         if num_decoded == 0:
             raise InputError(f"{self.name} holds no frame that can be decoded")
+        if claim.fault:
+            raise EndedEarlyError(
+                f"{self.name} is damaged: {claim.fault}; {of} frames could be decoded"
+            )
+        if roll.num_missing:
+            raise EndedEarlyError(
+                f"{self.name} is damaged: {roll.num_missing} of {roll.num_required} frames "
+                f"are missing{_since(roll)}"
+            )
         self._check_duration(last_ns / 1e9)
 
     def _check_duration(self, last_s: float) -> None:
-        duration_s = (self._info.duration_s if self._info else None) or 0
+        duration_s = self._info.duration_s or 0
         if duration_s - last_s > max(MAX_MISSING_S, MAX_MISSING * duration_s):
             self._warn(
                 f"{self.name}: its last frame is at {last_s:.1f} s, but its container claims "
@@ -142,10 +173,30 @@ class Video(Recorded):
             )
 
     def _retrieve(self, capture: cv2.VideoCapture, index: int, stamp_ns: int) -> Picture:
-        ok, image = capture.retrieve()
+        try:
+            ok, image = capture.retrieve()
+        except cv2.error:  # what a damaged frame claims can be more than OpenCV takes
+            ok = False
         if not ok:
             return Picture(index, stamp_ns, None, f"frame {index} cannot be decoded")
         return Picture(index, stamp_ns, to_rgb(np.asarray(image, np.uint8), self.empty))
+
+
+def _grab(capture: cv2.VideoCapture) -> bool:
+    try:
+        return capture.grab()
+    except cv2.error:
+        return False
+
+
+def _stamp(capture: cv2.VideoCapture) -> int:
+    """Return the container's time of the frame just grabbed, nanoseconds."""
+    return round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+
+
+def _since(roll: RollCall) -> str:
+    first_ns = roll.first_missing_ns
+    return "" if first_ns is None else f", the first one at {first_ns / 1e9:.3f} s"
 
 
 def _property(capture: cv2.VideoCapture, name: str) -> int:

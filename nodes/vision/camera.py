@@ -10,20 +10,27 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from nodes.vision import fisheye, radtan
+
 Float = npt.NDArray[np.float64]
 FocalSource = Literal["exif", "matches"]
+Model = Literal["pinhole", "fisheye"]
 
-_MAX_NEWTON_STEPS = 20
-_TOLERANCE = 1e-10  # of normalised coordinates: below 1e-6 pixels at any focal length
+_MIN_COSINE = 1e-6
+"""A ray this near to 90 degrees from the axis, or beyond, has no normalised coordinates."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera with radial-tangential distortion (OpenCV's order: k1 k2 p1 p2 [k3 ...]).
+    """A camera with one centre, and the model of its lens.
+
+    | model | distortion |
+    |---|---|
+    | pinhole | radial-tangential: k1 k2 p1 p2 [k3 ...], see `nodes/vision/radtan.py`; () is none |
+    | fisheye | equidistant: k1 k2 k3 k4, see `nodes/vision/fisheye.py`; () are zeros |
 
     `calibrated` is False where nobody measured the camera; `focal_source` says what its focal
     length then comes from, None that it is only an assumption.
@@ -36,9 +43,15 @@ class Camera:
     cx: float
     cy: float
     distortion: tuple[float, ...] = ()
-    model: str = "pinhole"
+    model: Model = "pinhole"
     calibrated: bool = True
     focal_source: FocalSource | None = None
+
+    def __post_init__(self) -> None:
+        if self.model not in ("pinhole", "fisheye"):
+            raise ValueError(f"model must be pinhole or fisheye, not {self.model!r}")
+        if self.model == "fisheye" and len(self.distortion) not in (0, fisheye.NUM_COEFFS):
+            raise ValueError(f"distortion of a fisheye must be 0 or 4 numbers: {self.distortion}")
 
     @classmethod
     def assumed(cls, width: int, height: int, fov_deg: float = 60.0) -> Camera:
@@ -66,6 +79,16 @@ class Camera:
         """(3, 3) float64, pixels."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
+    @property
+    def is_ideal(self) -> bool:
+        """Whether straight lines stay straight: a pinhole without distortion."""
+        return self.model == "pinhole" and not any(self.distortion)
+
+    @property
+    def ideal(self) -> Camera:
+        """The camera with the same K and size that keeps straight lines straight."""
+        return replace(self, model="pinhole", distortion=())
+
     def undistort(self, points: npt.ArrayLike) -> Float:
         """Map pixels of the image to normalised coordinates.
 
@@ -73,28 +96,54 @@ class Camera:
             points: (N, 2) pixels.
 
         Returns:
-            (N, 2) float64; NaN where the lens model maps no ray to that pixel.
+            (N, 2) float64; NaN where the lens model maps no ray to that pixel, or (a fisheye) the
+            ray is 90 degrees or more from the axis and has no x / z.
         """
+        if self.model == "fisheye":
+            rays = self.rays(points)
+            depths = np.where(rays[:, 2] > _MIN_COSINE, rays[:, 2], np.nan)
+            return np.asarray(rays[:, :2] / depths[:, None], np.float64)
+        distorted = self._distorted(points)
+        return radtan.undistort(distorted, self.distortion) if any(self.distortion) else distorted
+
+    def rays(self, points: npt.ArrayLike) -> Float:
+        """Map pixels (N, 2) to unit vectors (N, 3) of the camera's frame.
+
+        Those of a fisheye may lead sideways or backwards; NaN where the lens model has no ray.
+        """
+        if self.model == "fisheye":
+            return fisheye.rays(self._distorted(points), self.distortion)
+        normalised = self.undistort(points)
+        rays = np.column_stack([normalised, np.ones(len(normalised))])
+        return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True), np.float64)
+
+    def _distorted(self, points: npt.ArrayLike) -> Float:
         pixels = np.asarray(points, np.float64).reshape(-1, 2)
-        distorted = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
-        return _undistort(distorted, self.distortion) if any(self.distortion) else distorted
+        return np.asarray((pixels - (self.cx, self.cy)) / (self.fx, self.fy), np.float64)
 
     def undistorted_pixels(self, points: npt.ArrayLike) -> Float:
-        """Map pixels (N, 2) to where a camera with the same K and no distortion would see them."""
+        """Map pixels (N, 2) to where the camera `ideal` would see them; NaN as in `undistort`."""
         ideal = self.undistort(points) * (self.fx, self.fy) + (self.cx, self.cy)
         return np.asarray(ideal, np.float64)
 
     def project(self, points_cam: npt.ArrayLike) -> Float:
         """Map points (N, 3) of the camera's frame to pixels (N, 2), distortion included.
 
-        A point that is not in front of the camera has NaN.
+        NaN for a point that cannot be seen: by a pinhole, one that is not in front of it; by a
+        fisheye, one beyond the angle at which its polynomial folds.
         """
         points = np.asarray(points_cam, np.float64).reshape(-1, 3)
+        distorted = self._distort_points(points)
+        return np.asarray(distorted * (self.fx, self.fy) + (self.cx, self.cy), np.float64)
+
+    def _distort_points(self, points: Float) -> Float:
+        if self.model == "fisheye":
+            return fisheye.distort(points, self.distortion)
         depths = np.where(points[:, 2] > 0, points[:, 2], np.nan)
-        normalised = points[:, :2] / depths[:, None]
-        if any(self.distortion):
-            normalised = _distort(normalised, self.distortion)[0]
-        return np.asarray(normalised * (self.fx, self.fy) + (self.cx, self.cy), np.float64)
+        normalised = np.asarray(points[:, :2] / depths[:, None], np.float64)
+        return (
+            radtan.distort(normalised, self.distortion)[0] if any(self.distortion) else normalised
+        )
 
     def resized(self, width: int, height: int) -> Camera:
         """Return the camera of the image resized to width x height; (-0.5, -0.5) stays in place."""
@@ -107,48 +156,3 @@ class Camera:
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
         """Return the camera of the part of the image whose top-left pixel is (x, y)."""
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
-
-
-def _distort(points: Float, distortion: tuple[float, ...]) -> tuple[Float, Float]:
-    """Distort normalised coordinates (N, 2); return them and the Jacobian (N, 2, 2)."""
-    if not len(points):
-        return points, np.empty((0, 2, 2))
-    rays = np.column_stack([points, np.ones(len(points))])
-    zero = np.zeros(3)
-    distorted, jacobian = cv2.projectPoints(rays, zero, zero, np.eye(3), np.array(distortion))
-    # At depth 1 the derivative by the translation's x, y is that by the normalised coordinates.
-    return (
-        np.asarray(distorted, np.float64).reshape(-1, 2),
-        np.asarray(jacobian, np.float64)[:, 3:5].reshape(-1, 2, 2),
-    )
-
-
-def _undistort(distorted: Float, distortion: tuple[float, ...]) -> Float:
-    """Invert `_distort` by Newton's method; NaN where it has no inverse.
-
-    Under strong barrel distortion OpenCV's fixed-point iteration ends half a pixel off.
-    """
-    points = distorted.copy()
-    with np.errstate(all="ignore"):
-        for _ in range(_MAX_NEWTON_STEPS):
-            found, jacobian = _distort(points, distortion)
-            residual = found - distorted
-            if not np.any(np.abs(residual) > _TOLERANCE):
-                break
-            points -= _solve(jacobian, residual)
-    # Far out the polynomial turns back: what it maps from there, or from across, is no solution.
-    is_solved = np.all(np.abs(residual) <= _TOLERANCE, axis=1)
-    is_unfolded = (_determinant(jacobian) > 0) & (np.sum(points * distorted, axis=1) >= 0)
-    points[~(is_solved & is_unfolded)] = np.nan
-    return points
-
-
-def _solve(A: Float, b: Float) -> Float:
-    """Solve A x = b for each of A (N, 2, 2), b (N, 2); not finite where A is singular."""
-    x = A[:, 1, 1] * b[:, 0] - A[:, 0, 1] * b[:, 1]
-    y = A[:, 0, 0] * b[:, 1] - A[:, 1, 0] * b[:, 0]
-    return np.asarray(np.column_stack([x, y]) / _determinant(A)[:, None], np.float64)
-
-
-def _determinant(A: Float) -> Float:
-    return np.asarray(A[:, 0, 0] * A[:, 1, 1] - A[:, 0, 1] * A[:, 1, 0], np.float64)

@@ -178,8 +178,8 @@ def _shrunk(
 
 
 def undistort(image: Image, camera: Camera) -> Image:
-    """Straighten an image (H, W[, 3]); what the camera did not see becomes 0. K stays the same."""
-    if not any(camera.distortion):
+    """Return an image (H, W[, 3]) as `camera.ideal` sees it; what the camera did not see is 0."""
+    if camera.is_ideal:
         return image
     maps = _undistortion_maps(camera)
     return np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR), np.uint8)
@@ -188,6 +188,11 @@ def undistort(image: Image, camera: Camera) -> Image:
 @lru_cache(maxsize=4)
 def _undistortion_maps(camera: Camera) -> tuple[Float32, Float32]:
     size = camera.width, camera.height
+    if camera.model == "fisheye":
+        pixels = np.stack(np.meshgrid(*map(np.arange, size)), axis=-1)
+        seen = camera.project(camera.ideal.rays(pixels)).reshape(*size[::-1], 2)
+        x, y = np.nan_to_num(seen, nan=_OUTSIDE).astype(np.float32).transpose(2, 0, 1)
+        return np.ascontiguousarray(x), np.ascontiguousarray(y)
     distortion = np.array(camera.distortion)
     maps = cv2.initUndistortRectifyMap(camera.K, distortion, None, camera.K, size, cv2.CV_32FC1)
     return np.asarray(maps[0], np.float32), np.asarray(maps[1], np.float32)

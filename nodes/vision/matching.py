@@ -1,10 +1,11 @@
 """Nearest neighbours between two sets of descriptors, and the tests that make matches of them.
 
-Distances are Euclidean for float32 descriptors and Hamming for uint8 ones. Of equal distances the
-lowest index wins, as in OpenCV's BFMatcher.
+Distances are Euclidean for float32 descriptors and Hamming for uint8 ones; `prepare` makes other
+distances Euclidean. Of equal distances the lowest index wins, as in OpenCV's BFMatcher.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,12 @@ from nodes.vision.keypoints import Descriptors
 Float32 = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
+
+Distance = Literal["auto", "l2", "cosine", "correlation"]
+DISTANCE_HELP = (
+    "auto: Hamming for binary descriptors, l2 for others; cosine: of unit vectors; correlation: "
+    "cosine after taking out the mean"
+)
 
 MAX_TABLE = 500_000  # distances held at a time: 2 MB stay in the cache, 4 MB take twice the time
 FAR = np.float32(1e30)  # not infinity: a matrix product makes NaN of it
@@ -75,6 +82,30 @@ def check_kinds(descriptors0: Descriptors, descriptors1: Descriptors) -> None:
             f"descriptors {descriptors0.dtype} {descriptors0.shape} and "
             f"{descriptors1.dtype} {descriptors1.shape} cannot be compared"
         )
+
+
+def prepare(descriptors: Descriptors, distance: Distance) -> Descriptors:
+    """Return descriptors (N, D) whose Euclidean (or Hamming) distance is the one asked for.
+
+    Unit vectors with the cosine c are sqrt(2 - 2 c) apart, which falls as c rises: the nearest is
+    that of the largest cosine, and the ratio test compares chords. With their means taken out, c is
+    the normalised correlation. A descriptor without a direction becomes NaN, and matches nothing.
+
+    Raises:
+        ValueError: binary descriptors have no such distance.
+    """
+    if distance == "auto" or (distance == "l2" and descriptors.dtype != np.uint8):
+        return descriptors
+    if descriptors.dtype == np.uint8:
+        raise ValueError(
+            f"distance must be auto (Hamming's) for binary descriptors, not {distance!r}"
+        )
+    values = np.asarray(descriptors, np.float64)
+    if distance == "correlation":
+        values = values - values.mean(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        units = values / np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(units, np.float32)
 
 
 def as_values(descriptors: Descriptors) -> Float32:

@@ -1,7 +1,7 @@
 """Smooth camera paths through the synthetic scene. A path gives T_world_cam for every frame number.
 
 At speed 1 the camera moves about 5 cm and turns about 1.5 degrees from frame to frame. All paths go
-on for ever, and none stands still on its way.
+on for ever, and none stands still on its way. In the tube a step is 1.5 mm.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from nodes.vision import tube
 from nodes.vision.se3 import from_rotation_translation
 
 Float = npt.NDArray[np.float64]
@@ -17,6 +18,7 @@ Float = npt.NDArray[np.float64]
 RADIUS_M = 0.6
 STEP_RAD = 0.05 / RADIUS_M
 PAN_DEG = 1.5
+TUBE_STEP_M, AHEAD_M = 0.0015, 0.03
 PAN_START_DEG = -44.25  # 60 frames then look 44.25 degrees to either side
 
 
@@ -41,11 +43,24 @@ def static(time: float, phase: Float) -> Float:
     return from_rotation_translation(_looking_round(0, phase), np.zeros(3))
 
 
+def through_tube(time: float, phase: Float) -> Float:
+    """Return the pose of an endoscope that goes along its tube, a little off the axis, and sways."""
+    z = TUBE_STEP_M * time
+    x, y, *_ = tube.axis(z, phase)
+    x_ahead, y_ahead, *_ = tube.axis(z + AHEAD_M, phase)
+    off = 0.005 * np.array([np.sin(time / 17 + phase[4]), np.cos(time / 23 + phase[4]), 0])
+    yaw = np.degrees(np.arctan2(x_ahead - x, AHEAD_M)) + 10 * np.sin(time / 13 + phase[0])
+    pitch = np.degrees(np.arctan2(y_ahead - y, AHEAD_M)) + 8 * np.sin(time / 19 + phase[1])
+    R = _looking(yaw, pitch, 6 * np.sin(time / 29 + phase[2]))
+    return from_rotation_translation(R, np.array([x, y, z]) + off)
+
+
 PATHS: dict[str, Callable[[float, Float], Float]] = {
     "general": general,
     "rotation": rotation,
     "planar": general,
     "static": static,
+    "tube": through_tube,
 }
 
 

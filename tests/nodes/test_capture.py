@@ -12,10 +12,11 @@ from nodes.capture import Capture
 from nodes.messages import Frame
 from nodes.sources import SOURCES
 from nodes.sources.base import EndedEarlyError, FrameSource, Picture, Selection
+from nodes.sources.ffmpeg import prepare_environment
 from nodes.sources.folder import Folder
 from nodes.vision.camera import Camera
 from pipeline.errors import ConfigError, InputError
-from pipeline.node import Resources, TruncatedError, Unreadable
+from pipeline.node import Lost, Resources, TruncatedError, Unreadable
 
 DataDir = Callable[[str], Path]
 INTRINSICS = "width: 64\nheight: 48\nfx: 60\nfy: 60\ncx: 31.5\ncy: 23.5\ndistortion_model: none\n"
@@ -159,6 +160,42 @@ def test_a_mask_comes_with_every_frame(shots: Path, tmp_path: Path) -> None:
     assert frames(opened(shots))[0].mask is None
 
 
+def test_a_crop_and_a_size_keep_camera_and_mask_right(shots: Path) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    camera = Camera(64, 48, 60, 60, 31.5, 23.5)
+    ((x, y),) = camera.project([[0.2, 0.1, 1]])
+    rows, columns = np.mgrid[:48, :64]
+    image[..., 0] = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)
+    cv2.imwrite(str(shots / "0.png"), image[..., ::-1])
+    (shots / "intrinsics.yaml").write_text(INTRINSICS)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:48, 20:64] = 255
+    cv2.imwrite(str(shots / "mask.png"), mask)
+    for grey in (False, True):
+        first = frames(opened(shots, crop=(16, 4, 40, 40), resize=(20, 20), grey=grey))[0]
+        assert first.image.shape == ((20, 20) if grey else (20, 20, 3))
+        assert (first.camera.width, first.camera.height) == (20, 20)
+        red = (first.image if grey else first.image[..., 0]).astype(float)
+        rows, columns = np.mgrid[:20, :20]
+        seen = (columns * red).sum() / red.sum(), (rows * red).sum() / red.sum()
+        np.testing.assert_allclose(seen, first.camera.project([[0.2, 0.1, 1]])[0], atol=0.15)
+        assert first.mask is not None and first.camera.calibrated
+        np.testing.assert_array_equal(first.mask > 0, (rows >= 2) & (columns >= 2))
+
+
+def test_a_crop_outside_the_frames_is_refused(shots: Path) -> None:
+    assert error_of(lambda: opened(shots, crop=(30, 0, 40, 40))) == (
+        f"params.crop must lie within the 64x48 pixels of {shots}, not [30, 0, 40, 40]"
+    )
+
+
+def test_a_frame_too_small_for_the_crop_is_told_in_its_place(shots: Path) -> None:
+    cv2.imwrite(str(shots / "3.png"), np.zeros((24, 32, 3), np.uint8))
+    produced = list(opened(shots, crop=(0, 0, 64, 40)).produce())
+    assert produced[3] == Unreadable(3, 100_000_000, "the crop does not fit into 32x24 pixels")
+    assert sum(isinstance(p, Frame) for p in produced) == 9
+
+
 def test_a_mask_of_another_size_is_refused(shots: Path) -> None:
     cv2.imwrite(str(shots / "mask.png"), np.zeros((10, 20), np.uint8))
     assert error_of(lambda: opened(shots)) == (
@@ -214,6 +251,7 @@ def test_one_frame_is_taken_with_a_warning(shots: Path) -> None:
 
 
 def test_a_cut_video_gives_what_is_there_and_then_says_so(tmp_path: Path) -> None:
+    prepare_environment()
     path = tmp_path / "video.avi"
     writer = cv2.VideoWriter(
         str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48)
@@ -254,6 +292,7 @@ def test_options_that_are_missing_are_named() -> None:
         ({"loop": -2}, "loop must be 0 or more, not -2"),
         ({"start": 5, "stop": 5}, "stop must be above start (5), not 5"),
         ({"fov_deg": 180}, "fov_deg must be from 1 to 170 degrees, not 180"),
+        ({"resize": (640,)}, "resize must be width and height of 1 or more, not [640]"),
     ],
 )
 def test_wrong_params_are_refused(params: dict[str, Any], message: str) -> None:
@@ -267,10 +306,31 @@ def test_a_camera_makes_the_capture_live_before_it_is_opened() -> None:
     assert not Capture().live
 
 
+def test_a_gap_and_a_wait_of_the_source_are_passed_on(
+    stub: "type[Stub]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.zeros((4, 4), np.uint8)
+    gap = Picture(1, 10, None, "signal lost for 2.0 s", is_gap=True)
+    pictures = [Picture(0, 0, image), None, None, gap, Picture(2, 20, image)]
+    monkeypatch.setattr(stub, "pictures", pictures)
+    capture = opened(source="stub")
+    first, *waits, lost, last = capture.produce()
+    assert isinstance(first, Frame) and isinstance(last, Frame) and waits == [None, None]
+    assert lost == Lost(1, 10, "signal lost for 2.0 s")
+
+
+def test_the_state_of_the_source_is_shown(stub: "type[Stub]") -> None:
+    states: list[str] = []
+    capture = Capture(Capture.Params(source="stub"))
+    capture.open(Resources(state=states.append))
+    capture._source.state("signal lost")
+    assert states == ["signal lost"]
+
+
 class Stub(FrameSource):
     """A source with no known length that yields what its class says, and may end early."""
 
-    pictures: ClassVar[list[Picture]] = []
+    pictures: ClassVar[list[Picture | None]] = []
     is_cut: ClassVar[bool] = False
     was_closed: ClassVar[bool] = False
 
@@ -282,7 +342,7 @@ class Stub(FrameSource):
     def name(self) -> str:
         return "stub"
 
-    def frames(self, selection: Selection) -> Iterator[Picture]:
+    def frames(self, selection: Selection) -> Iterator[Picture | None]:
         yield from self.pictures
         if self.is_cut:
             raise EndedEarlyError("stub is cut")

@@ -10,6 +10,7 @@ from two_view_scene import texture
 from nodes.detectors.sift import Sift
 from nodes.matchers import MATCHERS, FindsMatches
 from nodes.vision.keypoints import Keypoints
+from pipeline.errors import ConfigError
 
 WIDE = texture(0, 200, 280)
 
@@ -133,3 +134,59 @@ def test_descriptors_that_are_not_finite_match_nothing(matcher: FindsMatches) ->
     points = described(0).take(np.arange(5))
     broken = replace(points, descriptors=np.full((5, 8), np.nan, np.float32))
     assert len(matcher.match(broken, broken)[0]) == 0
+
+
+# ---------------------------------------------------------------- other distances
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine", "correlation"])
+@pytest.mark.parametrize("name", MATCHERS.names())
+def test_a_shifted_picture_is_matched_by_every_distance(name: str, distance: str) -> None:
+    matcher = MATCHERS.create(name, {"distance": distance})
+    prev, cur = PAIRS["shifted"]
+    matches, scores = matcher.match(prev, cur)
+    shift = prev.keypoints[matches[:, 0]] - cur.keypoints[matches[:, 1]]
+    assert (np.linalg.norm(shift - np.float32([12, 0]), axis=1) < 1).mean() > 0.9
+    assert len(matches) > 100
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("name", MATCHERS.names())
+def test_a_distance_that_bits_do_not_have_is_a_mistake_of_the_user(name: str) -> None:
+    bits = replace(described(0).take(np.arange(5)), descriptors=np.ones((5, 32), np.uint8))
+    matcher = MATCHERS.create(name, {"distance": "cosine"})
+    with pytest.raises(ConfigError) as caught:
+        matcher.match(bits, bits)
+    assert str(caught.value) == (
+        "the matcher's options.distance must be auto (Hamming's) for binary descriptors, not 'cosine'"
+    )
+
+
+@pytest.mark.parametrize("num", [63, 64, 200])
+@pytest.mark.parametrize("cross_check", [True, False])
+def test_flann_matches_as_brute_force_does_on_an_easy_pair(num: int, cross_check: bool) -> None:
+    rows = np.arange(num)
+    prev, cur = (pair.take(rows) for pair in PAIRS["shifted"])
+    found, expected = (
+        {
+            tuple(row)
+            for row in MATCHERS.create(name, {"cross_check": cross_check}).match(prev, cur)[0]
+        }
+        for name in ("flann", "brute_force")
+    )
+    assert len(found & expected) > 0.95 * len(expected)
+    assert len(found - expected) < 0.1 * len(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ratio": 0.0}, "ratio must be more than 0 and at most 1, not 0.0"),
+        ({"trees": 0}, "trees must be from 1 to 64, not 0"),
+        ({"checks": 0}, "checks must be from 1 to 100000, not 0"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        MATCHERS.load("flann").Options(**options)
+    assert str(caught.value) == message

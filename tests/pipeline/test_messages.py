@@ -1,6 +1,6 @@
 """Messages check their arrays, and survive the wire bit for bit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Annotated
 
 import msgspec
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.messages import Array, Item, Kind, Message
-from pipeline.wire import WireError, decode, encode
+from pipeline.wire import WireError, decode, encode, read, scalars_of
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,28 @@ def test_an_oversized_header_is_refused() -> None:
         encode(Item.data(points(lens=Lens(1.0, tuple(range(2000)))), 0), 0, 0)
 
 
+def test_more_arrays_than_a_message_may_have_are_refused() -> None:
+    names = [f"array{index}" for index in range(9)]
+    hints = [(name, Annotated[np.ndarray, Array("uint8", "N")]) for name in names]
+    many = make_dataclass("Many", hints, bases=(Message,), frozen=True, eq=False, kw_only=True)
+    values = {name: np.zeros(1, np.uint8) for name in names}
+    with pytest.raises(WireError, match="9 arrays exceed 8"):
+        encode(Item.data(many(stream="cam", seq=0, stamp_ns=0, **values), 0), 0, 0)
+
+
+def test_parts_of_any_type_are_read_without_knowing_it() -> None:
+    header, arrays = read(valid_parts())
+    assert (header.type, list(arrays), arrays["points"].shape) == ("Points", ["points"], (3, 2))
+    assert scalars_of(header)["lens"] == {"focal": 1.0, "terms": []}
+
+
+@pytest.mark.parametrize("raw", [b"\x90", b"\x81\x01\x01", b"\x81\xa1\xff\x01"])
+def test_fields_that_are_no_map_of_names_are_refused(raw: bytes) -> None:
+    header, _ = read(with_header(fields=msgspec.Raw(raw)))
+    with pytest.raises(WireError, match="fields: "):
+        scalars_of(header)
+
+
 def valid_parts() -> list[bytes]:
     return [bytes(part) for part in encode(Item.data(points(), 0), 0, 0)]
 
@@ -142,6 +164,19 @@ def with_header(**changes: object) -> list[bytes]:
         (with_header(parts=[["points", "float32", [2**31, 2**31]]]), "24 bytes do not fill"),
         (with_header(parts=[["points", "float32", [2, 3]]]), "must be float32 of shape (N, 2)"),
         (with_header(fields=msgspec.Raw(b"\x80")), "Points: Object missing required field"),
+        (with_header(fields=msgspec.Raw(b"\x91" * 3000 + b"\x90")), "header: "),
+        (with_header(parts=[["points", "float32", [3, 2]]] * 2), "1 buffers for 2 arrays"),
+        ([*with_header(parts=[["points", "float32", [3, 2]]] * 2), bytes(24)], "is not allowed"),
+        (with_header(parts=[["points", "float32", [1] * 100 + [6]]]), "array 'points' of float32"),
+        (
+            [with_header(parts=[["points", "float32", [2**62, 2**62, 0]]])[0], b""],
+            "array 'points' of float32",
+        ),
+        (
+            [with_header(parts=[["points", "float32", [2**64 - 1, 0]]])[0], b""],
+            "array 'points' of float32",
+        ),
+        (with_header(kind="skip"), "skip with arrays"),
     ],
 )
 def test_broken_parts_are_refused_with_the_reason(parts: list[bytes], expected: str) -> None:

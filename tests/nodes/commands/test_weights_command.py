@@ -199,7 +199,7 @@ def test_the_list_says_what_is_here_and_what_is_not(
     monkeypatch.setenv("POSESTREAM_WEIGHTS", str(tmp_path))
     (tmp_path / "toy.pth").write_bytes(CONTENT)
     (tmp_path / "bad.pth").write_bytes(b"bad")
-    rows = {row["name"]: row for row in json.loads(invoke("list", "--json"))}
+    rows = {row["name"]: row for row in map(json.loads, invoke("list", "--json").splitlines())}
     assert {name: row["state"] for name, row in rows.items()} == {
         "toy": "yes", "gone": "no", "bad": "damaged",
     }  # fmt: skip
@@ -235,12 +235,12 @@ def test_shipped_weights_are_listed_found_and_never_fetched(
     for action in ("path", "fetch"):
         with pytest.raises(MissingDependencyError, match="pip install --force-reinstall posestr"):
             invoke(action, "own")
-    (row,) = json.loads(invoke("list", "--json"))
+    row = json.loads(invoke("list", "--json"))
     assert (row["state"], row["path"]) == ("no", None)
     file = tmp_path / "package" / "own.safetensors"
     file.parent.mkdir()
     file.write_bytes(CONTENT)
-    (row,) = json.loads(invoke("list", "--json"))
+    row = json.loads(invoke("list", "--json"))
     assert (row["state"], row["path"]) == ("shipped", str(file))
     assert (row["licence"], row["num_bytes"]) == ("Apache-2.0", len(CONTENT))
     assert "shipped" in invoke("list")

@@ -85,7 +85,15 @@ def test_no_distortion_and_zero_distortion_are_the_same(distortion: str, tmp_pat
         ("cx: 319.5", "cx: on", "cx must be a number, not True"),
         ("width: 640", "width: 640.5", "width must be a whole number of pixels, not 640.5"),
         ("height: 480", "fx: 1", "'fx' stands there twice"),
-        ("radtan", "fisheye", "distortion_model must be none or radtan, not 'fisheye'"),
+        (
+            "radtan", "fov",
+            "distortion_model must be none, radtan or equidistant, not 'fov'",
+        ),
+        (
+            "radtan\ndistortion_coeffs: [-0.3, 0.1, 1e-4, 0]",
+            "equidistant\ndistortion_coeffs: [1, 2, 3]",
+            "distortion_coeffs must have 4 numbers, not 3: [1.0, 2.0, 3.0]",
+        ),
         (
             "radtan", "none",
             "distortion_model is none, but distortion_coeffs is [-0.3, 0.1, 0.0001, 0.0]",
@@ -102,7 +110,11 @@ def test_no_distortion_and_zero_distortion_are_the_same(distortion: str, tmp_pat
             "[-0.3, 0.1, 1e-4, 0]", "[-0.3, 0.1, x, 0]",
             "distortion_coeffs must be a number, not 'x'",
         ),
-        ("width: 640", "camera_model: omni\nwidth: 1", "camera_model must be pinhole, not 'omni'"),
+        (
+            "width: 640", "camera_model: omni\nwidth: 1",
+            "camera_model must be pinhole, not 'omni'; a fisheye is a pinhole with the "
+            "distortion_model equidistant",
+        ),
         ("fx: 500.0", "fx: [1", "not valid YAML in line 5: expected ',' or ']', but got ':'"),
         (
             OURS, "just words",

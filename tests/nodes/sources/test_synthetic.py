@@ -188,7 +188,7 @@ def test_no_path_leads_through_a_box(seed: int) -> None:
     [
         (
             {"motion": "flying"},
-            "motion must be one of general, rotation, planar, static, not 'flying'",
+            "motion must be one of general, rotation, planar, static, tube, not 'flying'",
         ),
         ({"frames": 0}, "frames must be from 1 to 1000000000, not 0"),
         ({"fov_deg": 180.0}, "fov_deg must be from 10 to 120, not 180.0"),
@@ -208,3 +208,26 @@ def test_a_distortion_without_inverse_is_refused() -> None:
     assert str(caught.value) == (
         "synthetic (general): distortion (-2.0, 0.0, 0.0, 0.0) leaves pixels that see nothing"
     )
+
+
+def test_the_mask_of_the_tube_is_the_round_picture_of_an_endoscope() -> None:
+    source = opened(motion="tube", width=160, height=120, noise=0.0)
+    mask = source.mask
+    assert mask is not None and set(np.unique(mask)) == {0, 255}
+    image = source.render(5)
+    assert 0.45 < (mask > 0).mean() < 0.6
+    assert mask[60, 80] and not mask[0, 0]
+    y, x = np.mgrid[:120, :160]
+    outside = np.hypot(x - 79.5, y - 59.5) > 60
+    assert not image[outside].any() and not mask[outside].any()
+    whole = source._scene.render(source.camera, source.pose(5))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(image[mask > 0], whole[mask > 0])
+    assert opened(width=160, height=120).mask is None
+
+
+def test_the_tube_is_repeated_by_its_seed_whatever_was_rendered_before() -> None:
+    small = {"motion": "tube", "width": 160, "height": 120}
+    again = Synthetic(Synthetic.Options(**small))
+    again.open(lambda text: None)
+    again.render(3)
+    np.testing.assert_array_equal(opened(**small).render(7), again.render(7))

@@ -9,7 +9,7 @@ import pytest
 from recordings import matroska, picture
 
 from nodes.sources.base import EndedEarlyError, Picture, Selection
-from nodes.sources.ffmpeg import CONTAINERS
+from nodes.sources.ffmpeg import CONTAINERS, FILE_SETTINGS, environment
 from nodes.sources.video import Video, probe
 from pipeline.errors import InputError
 
@@ -235,9 +235,11 @@ def test_ffmpeg_settings_of_the_user_are_kept(
 ) -> None:
     monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "fflags;nobuffer|threads;1")
     probe(write_video())
-    assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"].split("|")[1:] == [
-        f"format_whitelist;{CONTAINERS}", "fflags;nobuffer", "threads;1"
-    ]  # fmt: skip
+    with environment(FILE_SETTINGS):
+        assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"].split("|")[1:] == [
+            f"format_whitelist;{CONTAINERS}", "fflags;nobuffer", "threads;1"
+        ]  # fmt: skip
+    assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "fflags;nobuffer|threads;1"
 
 
 def test_a_broken_file_makes_no_noise(

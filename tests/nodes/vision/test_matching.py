@@ -12,6 +12,7 @@ from nodes.vision.matching import (
     best_per_target,
     distinctness,
     find_neighbours,
+    prepare,
     select_matches,
 )
 
@@ -150,3 +151,59 @@ def test_distinctness_is_the_share_by_which_the_nearest_is_nearer() -> None:
     seconds = np.array([4, 4, 5, 0, np.inf], np.float32)
     assert distinctness(distances, seconds).tolist() == [0.75, 0.25, 0, 0, 1]
     assert distinctness(distances, seconds).dtype == np.float32
+
+
+# ---------------------------------------------------------------- other distances
+
+
+def cosines(descriptors0: np.ndarray, descriptors1: np.ndarray, *, centred: bool) -> np.ndarray:
+    def unit(values: np.ndarray) -> np.ndarray:
+        values = values - values.mean(axis=1, keepdims=True) if centred else values
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    return unit(descriptors0.astype(float)) @ unit(descriptors1.astype(float)).T
+
+
+@pytest.mark.parametrize("distance", ["cosine", "correlation"])
+def test_the_nearest_by_a_cosine_is_that_of_the_largest(distance: str) -> None:
+    rng = np.random.default_rng(0)
+    descriptors0, descriptors1 = (rng.gamma(1.0, 9.0, (n, 32)).astype(np.float32) for n in (90, 70))
+    found = find_neighbours(prepare(descriptors0, distance), prepare(descriptors1, distance))
+    table = cosines(descriptors0, descriptors1, centred=distance == "correlation")
+    assert found.nearest.tolist() == table.argmax(axis=1).tolist()
+    assert np.allclose(found.distance, np.sqrt(2 - 2 * table.max(axis=1)), atol=1e-5)
+    assert found.nearest.tolist() != find_neighbours(descriptors0, descriptors1).nearest.tolist()
+
+
+@pytest.mark.parametrize(("distance", "scale", "shift"), [("cosine", 7, 0), ("correlation", 3, 50)])
+def test_a_cosine_sees_no_gain_and_a_correlation_no_offset(
+    distance: str, scale: float, shift: float
+) -> None:
+    descriptors = np.random.default_rng(1).random((40, 16)).astype(np.float32)
+    changed = prepare(descriptors * scale + shift, distance)
+    assert np.allclose(prepare(descriptors, distance), changed, atol=1e-5)
+
+
+def test_a_descriptor_without_direction_matches_nothing() -> None:
+    descriptors = np.eye(4, dtype=np.float32)
+    descriptors[2] = 0
+    units = prepare(descriptors, "cosine")
+    found = select_matches(find_neighbours(units, units))
+    assert found.tolist() == [[0, 0], [1, 1], [3, 3]]
+    assert np.isnan(prepare(np.full((1, 8), 5, np.float32), "correlation")).all()
+
+
+def test_without_another_distance_nothing_is_copied() -> None:
+    descriptors = np.ones((3, 4), np.float32)
+    assert prepare(descriptors, "auto") is prepare(descriptors, "l2") is descriptors
+    bits = np.ones((3, 4), np.uint8)
+    assert prepare(bits, "auto") is bits
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine", "correlation"])
+def test_binary_descriptors_have_no_distance_but_hammings(distance: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        prepare(np.zeros((3, 4), np.uint8), distance)
+    assert str(caught.value) == (
+        f"distance must be auto (Hamming's) for binary descriptors, not {distance!r}"
+    )

@@ -7,12 +7,20 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import cv2
 import numpy as np
 import pytest
+import ros_bags
+from layouts import write_euroc, write_kitti, write_tum
+from recordings import jpeg
 
 from nodes.sources import SOURCES
 from nodes.sources.base import FrameSource, Selection
 from nodes.sources.ffmpeg import prepare_environment
+from nodes.sources.stdin import StandardInput
 
 NUM_FRAMES = 6
+GIVEN: dict[str, dict[str, Any]] = {
+    "camera": {}, "synthetic": {}, "url": {"url": "rtsp://user:password@nowhere.invalid/1"},
+}  # fmt: skip
+"""Options under which a source can be constructed; the others take a path."""
 RECORDED = [name for name in SOURCES.names() if not SOURCES.load(name).live]
 
 
@@ -20,6 +28,7 @@ RECORDED = [name for name in SOURCES.names() if not SOURCES.load(name).live]
 def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Options under which each source gives NUM_FRAMES frames of 64x48."""
     root = tmp_path_factory.mktemp("inputs")
+    ros2 = ros_bags.pictures(ros_bags.ROS2, NUM_FRAMES)
     frames = root / "data" / "frames"
     frames.mkdir(parents=True)
     pictures = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8) for i in range(6)]
@@ -30,10 +39,18 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         video.write(picture)
         cv2.imwrite(str(frames / f"{i}.png"), picture)
     video.release()
+    (root / "images").write_bytes(b"".join(jpeg(picture) for picture in pictures))
+    (root / "euroc").mkdir()
     return {
         "video": {"path": str(root / "video.avi")},
         "folder": {"path": str(frames)},
         "dataset": {"path": str(frames.parent)},
+        "tum": {"path": str(write_tum(root / "tum", NUM_FRAMES))},
+        "kitti": {"path": str(write_kitti(root / "kitti", NUM_FRAMES))},
+        "euroc": {"path": str(write_euroc(root / "euroc", NUM_FRAMES))},
+        "rosbag": {"path": str(ros_bags.write_ros2(root / "bag", ros2))},
+        "mcap": {"path": str(ros_bags.write_mcap(root / "bag.mcap", ros2))},
+        "stdin": {"path": str(root / "images")},
         "synthetic": {"frames": NUM_FRAMES, "width": 64, "height": 48},
     }
 
@@ -58,8 +75,7 @@ def test_every_source_has_options_with_a_type_a_default_and_a_line_of_help(name:
 
 @pytest.mark.parametrize("name", SOURCES.names())
 def test_construction_touches_no_file_and_no_device(name: str) -> None:
-    given = {} if name in ("camera", "synthetic") else {"path": "no/such/input"}
-    source = SOURCES.create(name, given)
+    source = SOURCES.create(name, GIVEN.get(name, {"path": "no/such/input"}))
     assert source.name
     assert isinstance(source.live, bool)
     source.close()
@@ -76,7 +92,10 @@ def test_pictures_are_uint8_numbered_from_0_and_rise_in_time(source: FrameSource
 
 
 def test_length_and_size_are_known_after_open(source: FrameSource) -> None:
-    assert (source.length(), source.size) == (NUM_FRAMES, (64, 48))
+    if isinstance(source, StandardInput):
+        assert (source.length(), source.size) == (None, None)
+    else:
+        assert (source.length(), source.size) == (NUM_FRAMES, (64, 48))
 
 
 @pytest.mark.parametrize("selection", [Selection(2), Selection(1, 5, 3), Selection(0, 99, 4)])
@@ -128,8 +147,7 @@ def test_a_source_in_the_middle_can_be_closed(source: FrameSource) -> None:
 
 @pytest.mark.parametrize("name", SOURCES.names())
 def test_a_source_is_rebuilt_from_the_configuration_that_a_run_leaves(name: str) -> None:
-    given = {} if name in ("camera", "synthetic") else {"path": "no/such/input"}
-    source = SOURCES.create(name, given)
+    source = SOURCES.create(name, GIVEN.get(name, {"path": "no/such/input"}))
     written = json.loads(json.dumps(dataclasses.asdict(source.options)))
     rebuilt = SOURCES.create(name, written)
     assert json.loads(json.dumps(dataclasses.asdict(rebuilt.options))) == written
