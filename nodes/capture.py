@@ -66,6 +66,7 @@ class Capture(Source):
         self._mask_size: Size | None = None
         self._sizes: list[Size] = []
         self.live = self._source.live
+        self.replays = self._source.replays
 
     def open(self, resources: Resources) -> None:
         """Open the source; check that selection, calibration and mask fit it."""

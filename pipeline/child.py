@@ -87,9 +87,9 @@ class Member:
         Raises:
             ConfigError: an endpoint cannot be bound.
         """
-        self._channel.say(Report(ready=self._group.bind(folder)))
-        endpoints = self._wait_for_start()
+        endpoints = self._get_ready(folder)
         if endpoints is None:
+            self._group.discard()
             return
         self._group.start(endpoints, self._out)
         threading.Thread(target=self._obey, daemon=True).start()
@@ -97,6 +97,15 @@ class Member:
         self._report()
         self._group.join(0)
         self._channel.say(Report(done=True))
+
+    def _get_ready(self, folder: Path) -> dict[str, str] | None:
+        """Bind the outputs; return where all other nodes are bound, as `_wait_for_start`."""
+        try:
+            self._channel.say(Report(ready=self._group.bind(folder)))
+        except PosestreamError:
+            self._group.discard()
+            raise
+        return self._wait_for_start()
 
     def _wait_for_start(self) -> dict[str, str] | None:
         """Return where all other nodes are bound, or None if the run ends before it begins."""
@@ -137,21 +146,22 @@ class Member:
 class _Pipes:
     """The channel of a child of the runner."""
 
-    def __init__(self, reports: BinaryIO) -> None:
+    def __init__(self, orders: BinaryIO, reports: BinaryIO) -> None:
+        self._orders = orders
         self._reports = reports
 
     def say(self, report: Report) -> None:
         self._reports.write(msgspec.json.encode(report) + b"\n")
 
     def next_order(self) -> Order | None:
-        line = sys.stdin.buffer.readline()
+        line = self._orders.readline()
         if not line:
             os._exit(1)  # the runner is gone; nothing here is of use to anybody
         return msgspec.json.decode(line, type=Order)
 
 
-def _run(channel: Channel) -> None:
-    setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
+def _run(orders: BinaryIO, channel: Channel) -> None:
+    setup = msgspec.json.decode(orders.readline(), type=Setup)
     graph = config.parse(setup.resolved)
     group = Group(graph, setup.names, setup.run, incarnation=setup.incarnation)
     group.heed(Change(gone=setup.gone))
@@ -170,9 +180,10 @@ def main() -> None:
     """Run the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner says when to stop
     with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as reports:
-        channel = _Pipes(reports)
+        orders, sys.stdin = sys.stdin.buffer, None  # no node may read what is meant for us
+        channel = _Pipes(orders, reports)
         try:
-            _run(channel)
+            _run(orders, channel)
         except Exception as error:  # noqa: BLE001 (the runner shows it)
             channel.say(Report(failure=describe(error)))
         sys.stdout.flush()

@@ -185,6 +185,8 @@ def memory_of(node_class: type[Node]) -> int | None:
 class Source(Node):
     """A node without inputs that starts one stream, named after the node."""
 
+    replays: bool = True
+    """Whether `produce` gives the same again to a process that is started again; a pipe does not."""
     live: bool = False
     """Whether frames arrive by themselves (a camera) and are dropped when nobody has time."""
 

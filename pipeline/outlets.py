@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -19,12 +20,23 @@ from pipeline.replay import Position, settle
 from pipeline.wiring import Wiring, has_message
 
 
+HEARD_AT_ONCE = 100  # messages that a node hears before it looks for other things to do
+HEARD_AHEAD = 1000  # messages of one peer that may wait; a good one never has so many under way
+HELLO_BYTES = 64 * 1024  # a message to a producer has at most so many, and for each stream
+STREAM_BYTES = 1024
+HANDSHAKE_MS = 3000
+CREDIT_BYTES = 4
+MAX_REFUSALS = 100  # what a stranger is told, and may never read, is kept for it
+
+Credit = Annotated[int, msgspec.Meta(ge=0, lt=256**CREDIT_BYTES)]
+
+
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
     """What a consumer says first: the secret of the run (and so of its graph), and its credit."""
 
     run: str
     link: str
-    credit: int
+    credit: Credit
     position: Position = msgspec.field(default_factory=Position)
     """Where to go on, after either end was started again."""
 
@@ -42,8 +54,8 @@ class Outlets:
         self._leaving = set(self.edges)  # links whose consumer has not said bye
         self._peers: dict[str, bytes] = {}  # link -> routing id of its consumer
         self._positions: dict[str, Position] = {}  # link -> where its consumer asked to go on
-        self.socket = wiring.open_outlet()
-        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._refusals = 0
+        self.socket = self._open()
         self.socket.bind(wiring.local_endpoint(node))
 
     def bind(self, endpoint: str) -> str:
@@ -65,10 +77,13 @@ class Outlets:
         return self._packer.empty(shape, dtype)
 
     def receive(self) -> None:
-        """Take everything that consumers have said."""
-        while has_message(self.socket):
-            peer, kind, *rest = self.socket.recv_multipart(zmq.NOBLOCK)
-            self._hear(peer, kind, rest)
+        """Take what consumers have said, as much as a node has the time for."""
+        for _ in range(HEARD_AT_ONCE):
+            if not has_message(self.socket):
+                return
+            peer, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            if parts:
+                self._hear(peer, parts[0], parts[1:])
 
     def close(self) -> None:
         """Give shared memory back; the socket is the switchboard's to close."""
@@ -116,6 +131,16 @@ class Outlets:
                 self.offer(link, gap)
         return last, total
 
+    def _open(self) -> zmq.Socket[bytes]:
+        """Return the ROUTER. Where it is bound to tcp, anybody on this machine may speak to it."""
+        num_streams = sum(len(edge.streams) for edge in self.edges.values())
+        socket = self._wiring.open_outlet()
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.RCVHWM, HEARD_AHEAD)
+        socket.setsockopt(zmq.MAXMSGSIZE, HELLO_BYTES + STREAM_BYTES * num_streams)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        return socket
+
     def _remaining(self, links: Iterable[str]) -> list[str]:
         """Return those of some links whose consumer has not ended with its process."""
         return [link for link in links if self.edges[link].consumer not in self._wiring.gone]
@@ -126,21 +151,17 @@ class Outlets:
             self._welcome(peer, link, rest[0])
         elif self._peers.get(link) != peer:
             return  # a stranger: whoever has not said a valid hello has no say
-        elif kind == b"C" and rest:
+        elif kind == b"C" and rest and len(rest[0]) == CREDIT_BYTES:
             self.senders[link].grant(int.from_bytes(rest[0], "little"))
             self._send(link)
         elif kind == b"B":
             self._leaving.discard(link)
 
     def _welcome(self, peer: bytes, link: str, data: bytes) -> None:
-        try:
-            hello = msgspec.msgpack.decode(data, type=Hello)
-        except msgspec.MsgspecError as error:
-            self._reply(peer, b"R", f"hello: {error}".encode())
-            return
-        known = hello.link == link and self._expects(link, peer)
-        if not known or not hmac.compare_digest(hello.run, self._wiring.run):
-            self._reply(peer, b"R", b"this endpoint belongs to another run")
+        # The cheap question first: hellos of strangers may come in any number.
+        hello = _read_hello(data) if self._expects(link, peer) else None
+        if hello is None or hello.link != link or not self._knows(hello.run):
+            self._refuse(peer)
             return
         returns = link not in self._missing
         self._missing.discard(link)
@@ -151,6 +172,14 @@ class Outlets:
             self.senders[link].send_again(hello.position)
         self.senders[link].grant(hello.credit)
         self._send(link)
+
+    def _knows(self, run: str) -> bool:
+        return hmac.compare_digest(run.encode(), self._wiring.run.encode())
+
+    def _refuse(self, peer: bytes) -> None:
+        if self._refusals < MAX_REFUSALS:
+            self._refusals += 1
+            self._reply(peer, b"R", b"this endpoint belongs to another run")
 
     def _reply(self, peer: bytes, *parts: bytes) -> None:
         """Answer whoever spoke, who may be gone."""
@@ -183,6 +212,13 @@ class Outlets:
         for index, part in enumerate(parts):
             more = zmq.SNDMORE if index < len(parts) - 1 else 0
             self.socket.send(part, more, copy=len(part) < ZERO_COPY_BYTES)
+
+
+def _read_hello(data: bytes) -> Hello | None:
+    try:
+        return msgspec.msgpack.decode(data, type=Hello)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _last(position: Position, stream: str) -> tuple[int, int]:

@@ -89,8 +89,6 @@ def _run(graph: Graph, name: str, run: str, out: Path, line: _GroupLine) -> None
             group.control.halt()
             group.join(STOP_S)
             line.say(Report(done=True))
-        finally:
-            group.discard()
     except Exception as error:
         failure = describe(error)
         text = f"group {name!r} at {graph.hosts[name]}: {failure.text}"

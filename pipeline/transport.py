@@ -27,7 +27,7 @@ import zmq
 from pipeline.graph import Edge
 from pipeline.links import LinkError, Receiver
 from pipeline.messages import Message
-from pipeline.outlets import Hello, Outlets
+from pipeline.outlets import CREDIT_BYTES, Hello, Outlets
 from pipeline.parcels import Unpacker
 from pipeline.replay import Position
 from pipeline.shared_memory import UnreadableError
@@ -110,7 +110,7 @@ class Inlet:
         """Send the credit that is due; `held` items of this link wait in a join."""
         credit = self.receiver.credit_due(idle=idle, held=held)
         if credit:
-            self._say(b"C", credit.to_bytes(4, "little"))
+            self._say(b"C", credit.to_bytes(CREDIT_BYTES, "little"))
 
     def leave(self) -> None:
         """Say bye: all streams have ended."""

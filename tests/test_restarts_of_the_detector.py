@@ -61,7 +61,14 @@ def children() -> list[int]:
     """Return the process groups of this process."""
     found = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True)
     pids = [int(word) for word in found.stdout.split()]
-    return [pid for pid in pids if b"pipeline.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if b"pipeline.child" in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile
 
 
 def hashes(out: Path) -> dict[str, str]:

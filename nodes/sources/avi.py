@@ -85,15 +85,16 @@ class _Avi:
     def read_riff(self, riff: Chunk) -> None:
         """Read the parts of a RIFF."""
         self._num_parts += 1
-        for chunk in self.chunks(riff.start, riff.end):
+        chunks = list(self.chunks(riff.start, riff.end))
+        if not any(chunk.kind == b"movi" for chunk in chunks):
+            self._fault = self._fault or BrokenError(f"nothing is found behind byte {riff.start}")
+        for chunk in chunks:
             if chunk.kind == b"hdrl":
                 self._read_headers(chunk)
             elif chunk.kind == b"movi":
                 self._count(chunk)
             elif chunk.kind == b"idx1":
                 self._read_index(chunk)
-            elif chunk.kind not in (b"JUNK", b"junk", b"INFO") and self._fault is None:
-                self._fault = BrokenError(f"the chunk at byte {chunk.start - 8} is unknown")
 
     def _read_headers(self, hdrl: Chunk) -> None:
         for stream in self.chunks(hdrl.start, hdrl.end):

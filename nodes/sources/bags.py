@@ -57,6 +57,10 @@ class Bag(Protocol):
         """Close the file."""
 
 
+class SeveralTopicsError(InputError):
+    """The user has to say which topic is meant."""
+
+
 def choose_topic(name: str, topics: Sequence[Topic], given: str) -> Topic:
     """Return the topic that the user named, else the only one with images.
 
@@ -76,9 +80,9 @@ def choose_topic(name: str, topics: Sequence[Topic], given: str) -> Topic:
             f"{name} has no images ({' or '.join(PICTURES)}); its topics are: {listed}"
         )
     if len(filled) > 1:
-        raise InputError(
-            f"{name} has several topics of images: {listed}; choose one with the option "
-            f"topic={filled[0].name}"
+        raise SeveralTopicsError(
+            f"{name} has several topics of images: {listed}; choose one: "
+            f"--set capture.params.options.topic={filled[0].name}"
         )
     return filled[0]
 

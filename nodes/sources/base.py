@@ -67,6 +67,8 @@ class FrameSource:
     """Base of all sources."""
 
     Options: ClassVar[type]
+    replays: bool = True
+    """Whether a recording can be read again from its beginning, also by another process."""
     live: bool = False
     """Whether frames arrive by themselves; known before `open`."""
     size: tuple[int, int] | None = None

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-CALIBRATION_NAMES = ("intrinsics.yaml", "camera.yaml", "calibration.yaml")
+CALIBRATION_NAMES = (
+    "intrinsics.yaml", "camera.yaml", "calibration.yaml", "camera_info.yaml", "camchain.yaml",
+    "cameras.txt",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.sources.addresses import PROTOCOLS, masked, scheme_of
+from nodes.sources.bags import SeveralTopicsError
 from nodes.sources.beside import Sidecars
+from nodes.sources.calibration_choice import split_choice
 from nodes.sources.exif import common_focal
 from nodes.sources.files import (
     find_recording,
@@ -49,7 +51,7 @@ def recognise(target: str, camera: str | None = None) -> Recognised | None:
     found = _recognise(target, camera)
     if found is None or camera is None:
         return found
-    require_file(Path(camera), "calibration file")
+    require_file(split_choice(Path(camera))[0], "calibration file")
     return Recognised(found.kind, [*found.overrides, _set("params.camera", _absolute(camera))])
 
 
@@ -93,7 +95,10 @@ def _opened(source: str, path: Path, camera: str | None) -> Recognised:
 
     options = {"path": _absolute(str(path))}
     found: DescribedSource = SOURCES.create(source, options)
-    found.open(lambda text: None)
+    try:
+        found.open(lambda text: None)
+    except SeveralTopicsError:  # the run says so, unless its settings name one
+        return _recognised("bag with several topics of images", source, **options)
     names = _names(
         {
             "calibration": camera or found.camera,

@@ -28,6 +28,8 @@ class StandardInput(FrameSource):
     It is no live source: who writes waits until the frames before are done, and nothing is lost.
     """
 
+    replays = False
+
     @dataclass(frozen=True)
     class Options:
         """Where the bytes come from, and how fast the images were taken."""

@@ -1,4 +1,4 @@
-"""What `restart: true` asks of a graph: groups that can go on after a death, and what links keep."""
+"""What `restart: true` asks of a graph: groups that can begin again, and what links keep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.config.checks import Breach
 from pipeline.config.flow import Specs
 from pipeline.graph import Edge, NodeSpec
-from pipeline.node import memory_of
+from pipeline.node import Source, memory_of
 from pipeline.replay import MAX_MEMORY
 
 
@@ -31,8 +31,8 @@ def _why_not(spec: NodeSpec) -> str | None:
     """Say why a process with this node cannot be started again."""
     cls = spec.node_class
     cure = "so that its process cannot be started again: leave it out of `place`"
-    if spec.is_source:
-        return None
+    if issubclass(cls, Source):
+        return None if cls(spec.params).replays else f"what {spec.name} reads comes once, {cure}"
     if memory_of(cls) is None:
         return f"{cls.__name__} depends on all that came before, {cure}"
     if not cls.outputs or not all(output.dense for output in cls.outputs.values()):

@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -40,8 +40,12 @@ GROUPS = {
 
 def group_processes() -> list[int]:
     """Return the process ids of the groups of the run in this process."""
-    commands = ((pid, Path(f"/proc/{pid}/cmdline")) for pid in children_of(os.getpid()))
-    return [p for p, c in commands if c.exists() and b"pipeline.child" in c.read_bytes()]
+    found = []
+    for pid in children_of(os.getpid()):
+        with suppress(OSError):  # it may end meanwhile
+            if b"pipeline.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 @contextmanager
@@ -198,3 +202,10 @@ def test_a_group_that_cannot_be_started_again_is_refused(sets: str, expected: st
     with pytest.raises(ConfigError) as caught:
         load(sets)
     assert expected in str(caught.value)
+
+
+def test_a_source_that_comes_once_cannot_be_started_again() -> None:
+    text = "nodes: {capture: {type: capture, params: {source: stdin}}}\nrestart: true"
+    with pytest.raises(ConfigError) as caught:
+        load("place={capture: heavy}", text=text)
+    assert "place.capture: what capture reads comes once, so that its process" in str(caught.value)

@@ -127,3 +127,12 @@ def test_an_address_of_another_kind_says_what_can_be_read() -> None:
     assert error_of("ftp://user:secret@host/a.mp4") == (
         "ftp://***@host/a.mp4 cannot be read: an address must begin with rtsp://, http://, https://"
     )
+
+
+def test_a_bag_with_several_topics_is_left_to_the_settings_that_name_one(tmp_path: Path) -> None:
+    sent = [*pictures(ROS1), *pictures(ROS1, topic="/right/image_raw")]
+    path = write_ros1(tmp_path / "two.bag", sent)
+    kind, source, options = recognised(path)
+    assert (kind, source, options) == (
+        "bag with several topics of images", "rosbag", {"path": str(path)}
+    )  # fmt: skip

@@ -116,7 +116,8 @@ def test_several_topics_must_be_chosen_from(form: str, tmp_path: Path) -> None:
     )
     assert error_of(name, path) == (
         f"{path} has several topics of images: {TOPIC} (6 of sensor_msgs/Image), "
-        f"/right/image_raw (2 of sensor_msgs/Image); choose one with the option topic={TOPIC}"
+        f"/right/image_raw (2 of sensor_msgs/Image); choose one: "
+        f"--set capture.params.options.topic={TOPIC}"
     )
     assert opened(name, path, topic="/right/image_raw").length() == 2
     assert error_of(name, path, topic="/left") == (
