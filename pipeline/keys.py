@@ -1,4 +1,6 @@
-"""The keys of machines, and who may speak to whom: CURVE (ZeroMQ RFC 26) and ZAP (RFC 27).
+"""Who may speak to whom: by the keys of machines (CURVE, ZeroMQ RFC 26), or by the secret of a run.
+
+Both are asked for while a connection is made (ZAP, RFC 27): whoever cannot answer sends nothing.
 
 A folder holds NAME.public of every machine and NAME.secret of this one, each a line of 40
 characters in Z85 (RFC 32). A server is a socket that is bound; it shows who it is by its key, and
@@ -11,6 +13,7 @@ admits a client whose public key lies in the folder:
 
 from __future__ import annotations
 
+import hmac
 import os
 import stat
 import struct
@@ -96,13 +99,20 @@ class Gatekeeper:
     Its thread ends with the context.
 
     Args:
+        keys: without them clients must know the secret of the run (PLAIN, RFC 24).
         on_refusal: called with the address of a client that was refused, in that thread.
+        run: the secret of the run.
     """
 
     def __init__(
-        self, context: Context, keys: Keyring, on_refusal: Callable[[str], None] | None = None
+        self,
+        context: Context,
+        keys: Keyring | None,
+        on_refusal: Callable[[str], None] | None = None,
+        run: str = "",
     ) -> None:
         self._keys = keys
+        self._run_secret = run.encode()
         self._on_refusal = on_refusal
         self._socket = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -118,13 +128,16 @@ class Gatekeeper:
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         version, number, domain, address, _, mechanism, *credentials = request
-        admitted = mechanism == b"CURVE" and self._keys.admits(
-            z85.encode(credentials[0]), domain.decode(errors="replace")
-        )
+        admitted = self._admits(mechanism, domain.decode(errors="replace"), credentials)
         if not admitted and self._on_refusal:
             self._on_refusal(address.decode(errors="replace"))
         code, text = (b"200", b"OK") if admitted else (b"400", b"unknown key")
         return [version, number, code, text, b"", b""]
+
+    def _admits(self, mechanism: bytes, domain: str, credentials: list[bytes]) -> bool:
+        if self._keys is not None:
+            return mechanism == b"CURVE" and self._keys.admits(z85.encode(credentials[0]), domain)
+        return mechanism == b"PLAIN" and hmac.compare_digest(credentials[-1], self._run_secret)
 
 
 def guard_listener(socket: Any, folder: Path, name: str, server: str = "main") -> None:

@@ -19,7 +19,6 @@ from pipeline.parcels import ZERO_COPY_BYTES, Packer, Parts
 from pipeline.replay import Position, settle
 from pipeline.wiring import Wiring, has_message
 
-
 HEARD_AT_ONCE = 100  # messages that a node hears before it looks for other things to do
 HEARD_AHEAD = 1000  # messages of one peer that may wait; a good one never has so many under way
 HELLO_BYTES = 64 * 1024  # a message to a producer has at most so many, and for each stream
@@ -60,6 +59,8 @@ class Outlets:
 
     def bind(self, endpoint: str) -> str:
         """Bind for other processes too; return the endpoint with its port filled in."""
+        if endpoint.startswith("tcp:"):
+            self._wiring.ask_for_secret(self.socket)
         self.socket.bind(endpoint)
         return str(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
 

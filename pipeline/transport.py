@@ -87,11 +87,14 @@ class Inlet:
 
     def _connect(self, position: Position) -> None:
         producer = self.edge.producer
-        self.socket.connect(
+        endpoint = (
             self._wiring.local_endpoint(producer)
             if producer in self._wiring.local
             else self._wiring.endpoints[producer]
         )
+        if endpoint.startswith("tcp:"):
+            self._wiring.show_secret(self.socket)
+        self.socket.connect(endpoint)
         credit = self.receiver.credit_due(idle=not self.receiver.on_idle)
         hello = Hello(self._wiring.run, self.edge.name, credit, position)
         self.socket.send_multipart([b"H", msgspec.msgpack.encode(hello)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import zmq
@@ -99,6 +100,26 @@ class Wiring:
         if self.keys is not None and producer not in self.local:
             self.keys.guard_client(socket, self.machines.get(producer, MAIN))
         return socket
+
+    def ask_for_secret(self, socket: zmq.Socket[bytes]) -> None:
+        """Let an outlet that will be bound to tcp admit only who belongs to this run.
+
+        Anybody can reach such a port. Who gets past the handshake of ZeroMQ, by itself, can fill
+        the memory with one message without an end, or take the name of a peer that is yet to come.
+        """
+        if self.keys is None:
+            _ = self._gatekeeper
+            socket.setsockopt(zmq.PLAIN_SERVER, 1)
+
+    def show_secret(self, socket: zmq.Socket[bytes]) -> None:
+        """Let an inlet that will connect by tcp show that it belongs to this run."""
+        if self.keys is None:
+            socket.setsockopt(zmq.PLAIN_USERNAME, b"posestream")
+            socket.setsockopt(zmq.PLAIN_PASSWORD, self.run.encode())
+
+    @cached_property
+    def _gatekeeper(self) -> Gatekeeper:
+        return Gatekeeper(self.context, None, run=self.run)
 
     def shares_memory_with(self, node: str) -> bool:
         """Say whether large arrays from or for a node go by shared memory: it runs here too."""

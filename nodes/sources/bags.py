@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodes.sources.layouts import SeveralTopicsError
 from nodes.sources.ros_messages import COMPRESSED, IMAGE
 from pipeline.errors import InputError
 
@@ -55,10 +56,6 @@ class Bag(Protocol):
 
     def close(self) -> None:
         """Close the file."""
-
-
-class SeveralTopicsError(InputError):
-    """The user has to say which topic is meant."""
 
 
 def choose_topic(name: str, topics: Sequence[Topic], given: str) -> Topic:

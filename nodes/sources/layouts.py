@@ -11,6 +11,10 @@ BAG_MAGIC = {b"#ROSBAG V": "rosbag", b"\x89MCAP0\r\n": "mcap"}
 BAG_SUFFIXES = {".bag": "rosbag", ".db3": "rosbag", ".mcap": "mcap"}
 
 
+class SeveralTopicsError(InputError):
+    """A bag has several topics of images: the user has to say which is meant."""
+
+
 class DescribedSource(Protocol):
     """A source that can say what it has found."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.sources.addresses import PROTOCOLS, masked, scheme_of
-from nodes.sources.bags import SeveralTopicsError
 from nodes.sources.beside import Sidecars
 from nodes.sources.calibration_choice import split_choice
 from nodes.sources.exif import common_focal
@@ -19,7 +18,7 @@ from nodes.sources.files import (
     missing,
     require_file,
 )
-from nodes.sources.layouts import DescribedSource, find_layout
+from nodes.sources.layouts import DescribedSource, SeveralTopicsError, find_layout
 from pipeline.errors import InputError
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
