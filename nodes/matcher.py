@@ -11,7 +11,6 @@ from nodes.matchers import MATCHERS, FindsMatches
 from nodes.messages import Features, Matches
 from pipeline.node import Break, Node, Output, Resources, Skip
 
-
 IDS_PER_FRAME = 2**24
 """Identities that each frame has; they follow from its seq alone, so that no past is needed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -13,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,8 +22,10 @@ from pipeline.child import Order, Report, Setup
 from pipeline.errors import ConfigError, NodeError
 from pipeline.graph import Graph
 from pipeline.group import Failure
+from pipeline.run_folder import try_lock
 from pipeline.stats import NodeStats
 
+MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGBUS)  # how the system ends what finds no memory
 START_S = 60.0  # a child that has not answered by then will not
 
 
@@ -161,6 +163,8 @@ class Child:
         how = (
             f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         )
+        if -code in MEMORY_SIGNALS:
+            how += ": out of memory?"
         busy = [f"{n} at {s.busy_with}" for n, s in self.stats.items() if s.busy_with]
         where = f" ({'; '.join(busy)})" if busy else ""
         return f"node {', '.join(map(repr, self.names))}: its process {how}{where}"
@@ -187,15 +191,41 @@ def socket_folder() -> Iterator[Path]:
     base.mkdir(mode=0o700, exist_ok=True)
     if base.stat().st_uid != os.getuid():
         raise NodeError(f"{base} belongs to somebody else: remove it, or set TMPDIR")
-    for folder in base.iterdir():
-        if not _is_alive(folder.name.partition("-")[0]):
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=base))
+    with _locked(base):  # or the next start would take a folder away that is not locked yet
+        for folder in base.iterdir():
+            _remove_if_dead(folder)
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=base))
+        held = _open(folder)
+        try_lock(held)  # until this process ends, however that may be
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
-def _is_alive(pid: str) -> Any:
-    return pid.isdigit() and Path(f"/proc/{pid}").exists() if Path("/proc").exists() else True
+def _remove_if_dead(folder: Path) -> None:
+    """Remove a folder whose run is gone: its process id may be another program's by now."""
+    with suppress(OSError):  # where folders cannot be locked, they stay
+        fd = _open(folder)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others out of a folder for a moment."""
+    fd = _open(folder)
+    try:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

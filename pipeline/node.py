@@ -186,7 +186,7 @@ class Source(Node):
     """A node without inputs that starts one stream, named after the node."""
 
     replays: bool = True
-    """Whether `produce` gives the same again to a process that is started again; a pipe does not."""
+    """Whether `produce` gives the same to a process that is started again; a pipe does not."""
     live: bool = False
     """Whether frames arrive by themselves (a camera) and are dropped when nobody has time."""
 

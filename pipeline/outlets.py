@@ -160,7 +160,7 @@ class Outlets:
 
     def _welcome(self, peer: bytes, link: str, data: bytes) -> None:
         # The cheap question first: hellos of strangers may come in any number.
-        hello = _read_hello(data) if self._expects(link, peer) else None
+        hello = read_hello(data) if self._expects(link, peer) else None
         if hello is None or hello.link != link or not self._knows(hello.run):
             self._refuse(peer)
             return
@@ -215,7 +215,8 @@ class Outlets:
             self.socket.send(part, more, copy=len(part) < ZERO_COPY_BYTES)
 
 
-def _read_hello(data: bytes) -> Hello | None:
+def read_hello(data: bytes) -> Hello | None:
+    """Return what a consumer says first; None if it is anything else."""
     try:
         return msgspec.msgpack.decode(data, type=Hello)
     except (msgspec.MsgspecError, ValueError, RecursionError):

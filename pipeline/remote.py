@@ -162,10 +162,13 @@ class _GroupLine:
             self.verdicts.put(message.verdict)
 
     def _see(self, event: Mapping[str, Any]) -> None:
-        if event["value"] == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
-            who = "with keys, where none are used" if self._keys is None else "without keys"
-            self._say_once(f"refused: a peer {who}")
-        elif self._keys is not None and event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+        if self._keys is None:
+            self._say_once(
+                "refused: a peer with keys, where none are used, or no posestream at all"
+            )
+        elif event["value"] == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+            self._say_once("refused: a peer without keys")
+        elif event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._say_once("refused: a peer that does not know the key of this machine")
 
     def _lose(self, frames: list[bytes]) -> None:

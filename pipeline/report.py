@@ -7,6 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 
 from pipeline import config
 from pipeline.config.flow import Flow
+from pipeline.errors import NodeError
 from pipeline.graph import Graph, InputRef, JoinRule
 from pipeline.group import Failure
+from pipeline.run_folder import LOCK_FILE
 from pipeline.stats import Account, Balance, NodeStats
 
 STATS_FILE = "stats.json"
@@ -54,19 +57,18 @@ def write_resolved(graph: Graph, out: Path) -> None:
     (out / CONFIG_FILE).write_text(config.resolved_yaml(graph))
 
 
-def write_report(
+def settle(
     graph: Graph,
-    out: Path,
     nodes: Mapping[str, NodeStats],
     seconds: float,
     failure: Failure | None,
     interrupted: bool,
     restarts: Mapping[str, int],
 ) -> Report:
-    """Settle the ledger and write stats.json."""
+    """Settle the ledger."""
     lines = list(_balances(graph, nodes))
     state, why = _state(nodes, lines, failure, interrupted)
-    report = Report(
+    return Report(
         state,
         why,
         seconds,
@@ -81,9 +83,18 @@ def write_report(
         {name: round(stats.cpu_s, 3) for name, stats in nodes.items()},
         dict(restarts),
     )
-    document = _document(report, out)
-    (out / STATS_FILE).write_text(json.dumps(document, indent=2) + "\n")
-    return report
+
+
+def write_stats(report: Report, out: Path) -> Failure | None:
+    """Write stats.json, or return why it could not be; then there is none."""
+    try:
+        (out / STATS_FILE).write_text(json.dumps(_document(report, out), indent=2) + "\n")
+    except OSError as error:
+        with suppress(OSError):
+            (out / STATS_FILE).unlink(missing_ok=True)
+        text = f"cannot write {out / STATS_FILE}: {error.strerror}"
+        return Failure(text, NodeError.exit_code)
+    return None
 
 
 def forget_earlier_run(out: Path) -> None:
@@ -183,7 +194,7 @@ def _stream(balance: Balance, seconds: float) -> dict[str, Any]:
 
 
 def _is_output(path: Path) -> bool:
-    return path.is_file() and path.name != STATS_FILE
+    return path.is_file() and path.name not in (STATS_FILE, LOCK_FILE)
 
 
 def _sha256(path: Path) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.children import Child, socket_folder
-from pipeline.errors import ConfigError
+from pipeline.errors import NodeError
 from pipeline.graph import Graph
 from pipeline.group import Failure, Group
 from pipeline.mending import Mender, Spawn
 from pipeline.messages import Message
 from pipeline.node import Node, Resources
-from pipeline.report import Report, forget_earlier_run, write_report, write_resolved
+from pipeline.report import Report, forget_earlier_run, settle, write_resolved, write_stats
+from pipeline.run_folder import Claim, claimed, unwritable
 from pipeline.stats import NodeStats
 
 WATCH_S = 0.05
@@ -54,9 +55,7 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.mender = Mender(
-            self.graph, self.children, self.spawn, self.local.heed, self.snapshot
-        )
+        self.mender = Mender(self.graph, self.children, self.spawn, self.local.heed, self.snapshot)
 
     @property
     def is_running(self) -> bool:
@@ -79,7 +78,9 @@ class _Run:
             return None
         if time.monotonic() - child.heard_at < self.graph.hang_s + 1:
             return None
-        return Failure(f"node {', '.join(child.names)} hangs: its process does not answer", 6)
+        names, limit_s = ", ".join(map(repr, child.names)), self.graph.hang_s
+        text = f"node {names} hangs: its process has not answered for {limit_s:g} s"
+        return Failure(text, NodeError.exit_code)
 
     def drain(self) -> None:
         self.local.control.drain.set()
@@ -110,10 +111,16 @@ def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
         on_status: called about every 50 ms with the numbers of all nodes and the seconds so far.
 
     Raises:
-        ConfigError: the run folder cannot be written.
+        ConfigError: the run folder cannot be written, or another run writes into it.
         NodeError: a process group did not start.
     """
-    _prepare(graph, out)
+    with claimed(out) as claim:
+        _prepare(graph, out)
+        return _run_in(graph, out, claim, on_status)
+
+
+def _run_in(graph: Graph, out: Path, claim: Claim, on_status: Status | None) -> RunResult:
+    """Run a graph whose run folder is this run's."""
     secret = secrets.token_hex(16)
     with socket_folder() as folder:
         children = []
@@ -140,22 +147,18 @@ def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
             for child in children:
                 child.end(0.1)
     seconds = time.monotonic() - this.started
-    try:
-        report = write_report(
-            graph, out, this.snapshot(), seconds, failure, interrupted, this.mender.restarts
-        )
-    except OSError as error:
-        raise ConfigError(f"cannot write {out / 'stats.json'}: {error.strerror}") from error
-    return RunResult(out, report, failure)
+    report = settle(graph, this.snapshot(), seconds, failure, interrupted, this.mender.restarts)
+    claim.give_room()
+    unwritten = write_stats(report, out)
+    return RunResult(out, report, failure or unwritten)
 
 
 def _prepare(graph: Graph, out: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True, mode=0o700)
         forget_earlier_run(out)
         write_resolved(graph, out)
     except OSError as error:
-        raise ConfigError(f"cannot write the run folder {out}: {error.strerror}") from error
+        raise unwritable(out, error) from error
 
 
 def _groups(graph: Graph) -> list[tuple[str, list[str]]]:

@@ -22,6 +22,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -29,8 +30,11 @@ import numpy as np
 from pipeline.wire import WireError
 
 PRODUCER = 0  # the holder's number
+NAME = "posestream"  # of the memory, for whoever looks into /proc
 DEATH_S = 0.5  # a producer that has died is named by whoever watches it, who needs a moment
 _serials = itertools.count()
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class UnreadableError(WireError):
@@ -45,16 +49,16 @@ def is_supported() -> bool:
 class Handle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Where an array lies, for another process."""
 
-    pid: int
-    fd: int
-    serial: int
+    pid: Natural
+    fd: Natural
+    serial: Natural
     """Number of the arena within its process; descriptors are used again, serials are not."""
-    control: int
+    control: Natural
     """Number of bytes before the first slot."""
-    flag: int
+    flag: Natural
     """Position of the byte to clear when the array is no longer used."""
-    offset: int
-    nbytes: int
+    offset: Natural
+    nbytes: Natural
 
 
 class _Lease:
@@ -95,7 +99,7 @@ class Arena:
         control_bytes = num_slots * num_holders
         self._data_at = -(-control_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         size = self._data_at + num_slots * slot_bytes
-        self._fd = os.memfd_create("posestream", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._fd = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         weakref.finalize(self, os.close, self._fd)
         os.ftruncate(self._fd, size)
         fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
@@ -183,8 +187,11 @@ class _Mapped:
     """An arena of another process: its data can be read, its control bytes written."""
 
     def __init__(self, handle: Handle) -> None:
+        path = f"/proc/{handle.pid}/fd/{handle.fd}"
         try:
-            fd = os.open(f"/proc/{handle.pid}/fd/{handle.fd}", os.O_RDWR | os.O_CLOEXEC)
+            if not str(Path(path).readlink()).startswith(f"/memfd:{NAME} "):
+                raise ValueError("it has something else open there")  # to open it may do harm
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 self._map(fd, handle.control)
             finally:

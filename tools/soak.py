@@ -41,21 +41,28 @@ name: soak
 restart: true
 place: {{detector: heavy}}
 nodes:
-  a: {{type: capture, pace: 30, params: {{source: folder, loop: 0, grey: true, options: {{path: "{lap}"}}}}}}
-  b: {{type: capture, pace: 30, params: {{source: folder, loop: 0, grey: true, options: {{path: "{lap}"}}}}}}
-  c: {{type: capture, params: {{source: url, grey: true, options: {{url: "{url}", timeout_s: 2}}}}}}
-  d: {{type: capture, params: {{source: url, grey: true, options: {{url: "{url}", timeout_s: 2}}}}}}
+  a: {{type: capture, pace: 30, params: {recording}}}
+  b: {{type: capture, pace: 30, params: {recording}}}
+  c: {{type: capture, params: {camera}}}
+  d: {{type: capture, params: {camera}}}
   detector:
     type: detector
     inputs: {{frame: [a.frame, b.frame, c.frame, d.frame]}}
     params: {{algorithm: orb, options: {{nfeatures: 150}}}}
   matcher: {{type: matcher, inputs: {{features: detector.features}}}}
   pose: {{type: pose, inputs: {{matches: matcher.matches}}, params: {{algorithm: magsac}}}}
-  recorder: {{type: recorder, join: none, inputs: {{pose: pose.pose}}, params: {{writers: [poses]}}}}
+  recorder:
+    type: recorder
+    join: none
+    inputs: {{pose: pose.pose}}
+    params: {{writers: [poses]}}
   view:
     type: visualiser
     join: latest
-    inputs: {{frame: [a.frame, b.frame, c.frame, d.frame], matches: matcher.matches, pose: pose.pose}}
+    inputs:
+      frame: [a.frame, b.frame, c.frame, d.frame]
+      matches: matcher.matches
+      pose: pose.pose
     params: {{viewer: "null"}}
 """
 
@@ -79,7 +86,7 @@ class Camera:
         camera = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 the name that http.server calls
+            def do_GET(self) -> None:
                 if camera.is_away.is_set():
                     self.send_error(503)
                     return
@@ -186,7 +193,9 @@ def soak(minutes: float, every_s: float, out: Path) -> dict[str, object]:
         cv2.imwrite(str(lap / f"{number:04d}.png"), picture)
     camera = Camera(pictures)
     graph = out / "soak.yaml"
-    graph.write_text(GRAPH.format(lap=lap, url=camera.url))
+    recording = {"source": "folder", "loop": 0, "grey": True, "options": {"path": str(lap)}}
+    address = {"source": "url", "grey": True, "options": {"url": camera.url, "timeout_s": 2}}
+    graph.write_text(GRAPH.format(recording=json.dumps(recording), camera=json.dumps(address)))
     command = [sys.executable, "-m", "pipeline", "run", str(graph), "--out", str(out / "run")]
     log = (out / "log.txt").open("w")
     counts: dict[str, int] = {}

@@ -19,6 +19,8 @@ from nodes.sources.recorded import Recorded
 from nodes.sources.timeline import RollCall
 from pipeline.errors import InputError
 
+MIN_TRIES, MAX_TRIES = 10, 2000
+"""Damaged frames in a row that are passed over, where it is not known how many are missing."""
 MAX_MISSING_S, MAX_MISSING = 1.0, 0.05
 """A last frame so much before the claimed end, in seconds and as a share, is worth a warning."""
 
@@ -96,7 +98,7 @@ class Video(Recorded):
         """Yield the selected frames; the others are decoded, as codecs need, but not converted."""
         index, last_ns, roll = 0, -1, RollCall(self._claim.timeline)
         with reading(self.name) as capture:
-            while not selection.ends_before(index) and _grab(capture):
+            while not selection.ends_before(index) and _grab(capture, roll.num_missing):
                 stamp_ns = _stamp(capture)
                 for missing_ns in roll.tick_off(stamp_ns):
                     last_ns = self._risen(missing_ns, last_ns)
@@ -166,7 +168,9 @@ class Video(Recorded):
 
     def _check_duration(self, last_s: float) -> None:
         duration_s = self._info.duration_s or 0
-        if duration_s - last_s > max(MAX_MISSING_S, MAX_MISSING * duration_s):
+        if duration_s - last_s > max(MIN_TRIES, MAX_TRIES = 10, 2000
+"""Damaged frames in a row that are passed over, where it is not known how many are missing."""
+MAX_MISSING_S, MAX_MISSING * duration_s):
             self._warn(
                 f"{self.name}: its last frame is at {last_s:.1f} s, but its container claims "
                 f"{duration_s:.1f} s: it may be damaged or trimmed"
@@ -182,11 +186,15 @@ class Video(Recorded):
         return Picture(index, stamp_ns, to_rgb(np.asarray(image, np.uint8), self.empty))
 
 
-def _grab(capture: cv2.VideoCapture) -> bool:
-    try:
-        return capture.grab()
-    except cv2.error:
-        return False
+def _grab(capture: cv2.VideoCapture, num_missing: int) -> bool:
+    """Decode the next frame: OpenCV fails once for each damaged one, and at the end for ever."""
+    for _ in range(1 + min(max(num_missing, MIN_TRIES), MAX_TRIES)):
+        try:
+            if capture.grab():
+                return True
+        except cv2.error:  # of what a damaged frame claims
+            continue
+    return False
 
 
 def _stamp(capture: cv2.VideoCapture) -> int:

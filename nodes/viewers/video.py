@@ -3,6 +3,7 @@
 Every frame shown is one frame of the video; its rate is the usual one of the stream's first frames.
 """
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,13 @@ from nodes.vision.drawing import (
     marks_scale,
     text_bar,
 )
-from pipeline.errors import ConfigError, PosestreamError
+from pipeline.errors import ConfigError, NodeError
 
 Image = npt.NDArray[np.uint8]
 
 MOOD_COLOURS = {"good": SKY_BLUE, "bad": ORANGE, "neutral": GREY}
 NUM_FRAMES_TO_TIME = 9
+CLOSING_BYTES, INDEX_BYTES = 1 << 20, 64  # room that finishing a video takes; more for each frame
 MIN_FPS, MAX_FPS, DEFAULT_FPS = 0.1, 240.0, 10.0
 
 
@@ -75,7 +77,7 @@ class Video(Viewer):
         """Finish all videos.
 
         Raises:
-            PosestreamError: a video could not be written whole.
+            NodeError: a video could not be written whole.
         """
         self._closing.close()
 
@@ -101,7 +103,12 @@ class _Recording:
         self._writer: cv2.VideoWriter | None = None
 
     def write(self, picture: Image, stamp_ns: int) -> None:
-        """Add a picture (H, W, 3), RGB; all are fitted to the size of the first."""
+        """Add a picture (H, W, 3), RGB; all are fitted to the size of the first.
+
+        Raises:
+            NodeError: the disk is full, but for what finishing the video takes.
+        """
+        self._check_room()
         if self._num_frames == 0:
             self._size = picture.shape[1], picture.shape[0]
         elif picture.shape[1::-1] != self._size:
@@ -126,9 +133,19 @@ class _Recording:
         num_written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         capture.release()
         if num_written < self._num_frames:
-            raise PosestreamError(
+            raise NodeError(
                 f"{self._path}: only {num_written} of {self._num_frames} frames were written; "
                 f"is the disk full?"
+            )
+
+    def _check_room(self) -> None:
+        """End in time: cv2 does not tell that it cannot write, and what it then leaves is lost."""
+        disk = shutil.disk_usage(self._path.parent)
+        needed = CLOSING_BYTES + INDEX_BYTES * self._num_frames
+        if disk.total and disk.free < needed:  # some file systems tell neither
+            raise NodeError(
+                f"cannot write {self._path}: No space left on device: make room, or choose another "
+                "--out; what was written before is whole"
             )
 
     def _start(self) -> None:

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import fields
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nodes.writers import Record, StreamFiles, Writer
+from nodes.writers.output import OutputFile
 
 
 class JsonLines(Writer[Record]):
@@ -14,16 +15,15 @@ class JsonLines(Writer[Record]):
 
     stem: ClassVar[str]
     """What the file is called, without the name of its stream and `.jsonl`."""
-    _file: TextIO
+    _file: OutputFile
 
     def open(self, files: StreamFiles) -> None:
         """Begin the file."""
-        path = files.path(self.stem, ".jsonl")
-        self._file = path.open("w", encoding="utf-8", newline="\n", buffering=1)
+        self._file = OutputFile(files.path(self.stem, ".jsonl"))
 
     def write(self, record: Record) -> None:
         """Add a line."""
-        self._file.write(format_row(record) + "\n")
+        self._file.write(format_row(record).encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""

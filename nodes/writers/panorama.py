@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.writers import StreamFiles, Tile, Writer
+from nodes.writers.output import write_whole
 
 Image = npt.NDArray[np.uint8]
 
@@ -39,7 +40,7 @@ class Panorama(Writer[Tile]):
         picture = crop_to_covered(self._canvas)
         if picture.size:
             _, encoded = cv2.imencode(".png", picture)
-            self._files.path("panorama", ".png").write_bytes(encoded.tobytes())
+            write_whole(self._files.path("panorama", ".png"), encoded.tobytes())
 
 
 def crop_to_covered(picture: Image) -> Image:

@@ -6,13 +6,13 @@ stand as `trajectory_<stream>_<segment>.tum`, and the run needs no memory for th
 """
 
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from nodes.vision.se3 import quaternion
 from nodes.writers import PlacedFrame, StreamFiles, Writer
+from nodes.writers.output import OutputFile, naming, write_whole
 
 HEADER = "# T_world_cam of segment {}; one scale within the segment, its unit is unknown\n"
 EMPTY_HEADER = "# no frame was placed\n"
@@ -27,7 +27,7 @@ class Trajectory(Writer[PlacedFrame]):
     def open(self, files: StreamFiles) -> None:
         """Begin without a segment."""
         self._files = files
-        self._file: TextIO | None = None
+        self._file: OutputFile | None = None
         self._segment = -1
         self._num_poses: dict[int, int] = {}  # segment -> its lines
 
@@ -35,7 +35,8 @@ class Trajectory(Writer[PlacedFrame]):
         """Add a line; a frame whose place is unknown has none, and its segment may go on."""
         if record.T_world_cam is None:
             return
-        self._segment_file(record.segment).write(format_tum(record.stamp_ns, record.T_world_cam))
+        line = format_tum(record.stamp_ns, record.T_world_cam)
+        self._segment_file(record.segment).write(line.encode())
         self._num_poses[record.segment] += 1
 
     def close(self) -> None:
@@ -44,20 +45,21 @@ class Trajectory(Writer[PlacedFrame]):
         path = self._files.path("trajectory", ".tum")
         if self._num_poses:
             longest = max(self._num_poses, key=lambda segment: (self._num_poses[segment], -segment))
-            self._segment_path(longest).replace(path)
+            with naming(path):
+                self._segment_path(longest).replace(path)
         else:
-            path.write_text(EMPTY_HEADER, encoding="utf-8", newline="\n")
+            write_whole(path, EMPTY_HEADER.encode())
 
-    def _segment_file(self, segment: int) -> TextIO:
+    def _segment_file(self, segment: int) -> OutputFile:
         """Return the file of a segment, to which a lost camera may have come back."""
         if self._file is None or segment != self._segment:
             self._end_file()
             self._segment = segment
-            path = self._segment_path(segment)
-            if segment not in self._num_poses:
+            is_known = segment in self._num_poses
+            self._file = OutputFile(self._segment_path(segment), goes_on=is_known)
+            if not is_known:
                 self._num_poses[segment] = 0
-                path.write_text(HEADER.format(segment), encoding="utf-8", newline="\n")
-            self._file = path.open("a", encoding="utf-8", newline="\n", buffering=1)
+                self._file.write(HEADER.format(segment).encode())
         return self._file
 
     def _end_file(self) -> None:

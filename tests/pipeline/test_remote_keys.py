@@ -30,7 +30,7 @@ MIXED = {
     ),
     "the group has none": (
         "keys are used here, but not there: `keys` must be set on both machines",
-        "refused: a peer with keys, where none are used",
+        "refused: a peer with keys, where none are used, or no posestream at all",
     ),
 }
 
@@ -72,7 +72,7 @@ def test_strangers_do_not_disturb_a_run(tmp_path: Path, hosts: str, keys: tuple[
     assert (result.exit_code, server.wait()) == (0, 0)
     assert lines(tmp_path / "main") == [f"{i} {i}" for i in range(60)]
     assert strangers.end() == 0
-    assert "refused: a peer without keys" in server.said
+    assert any(line.startswith("refused: a peer") for line in server.said)
 
 
 class Strangers:

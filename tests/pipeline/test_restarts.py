@@ -49,9 +49,7 @@ def group_processes() -> list[int]:
 
 
 @contextmanager
-def killer(
-    out: Path, seed: int, *, every_s: tuple[float, float], most: int
-) -> Iterator[list[int]]:
+def killer(out: Path, seed: int, *, every_s: tuple[float, float], most: int) -> Iterator[list[int]]:
     """Kill a process of a run every now and then, once it has begun; yield whom."""
     rng, killed, over = random.Random(seed), [], threading.Event()
 
