@@ -10,27 +10,27 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from pipeline.changes import Change
 from pipeline.child import Order, Report, Setup
-from pipeline.errors import ConfigError, NodeError
+from pipeline.errors import NodeError
 from pipeline.graph import Graph
 from pipeline.group import Failure
+from pipeline.party import Party
 from pipeline.run_folder import try_lock
 from pipeline.stats import NodeStats
 
 MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGBUS)  # how the system ends what finds no memory
-START_S = 60.0  # a child that has not answered by then will not
 
 
-class Child:
-    """One process group."""
+class Child(Party):
+    """A process group on this machine: a process that this one starts."""
+
+    can_restart = True
 
     def __init__(
         self,
@@ -45,18 +45,9 @@ class Child:
         gone: Iterable[str] = (),
         earlier: Mapping[str, NodeStats] | None = None,
     ) -> None:
-        self.name = name
-        self.names = names
+        super().__init__(name, names)
         self.incarnation = incarnation
-        self.stats: dict[str, NodeStats] = {}
         self._earlier = dict(earlier or {})
-        self.failure: Failure | None = None
-        self.is_done = False
-        self.has_died = False
-        self.is_started = False
-        self.heard_at = time.monotonic()
-        self._endpoints: dict[str, str] | None = None
-        self._changed = threading.Condition()
         self._process, reports = _spawn()
         setup = Setup(
             dict(graph.resolved), names, run, str(folder), str(out), incarnation, list(gone)
@@ -65,52 +56,9 @@ class Child:
         self._reader = threading.Thread(target=self._hear, args=(reports,), daemon=True)
         self._reader.start()
 
-    def wait_ready(self) -> dict[str, str]:
-        """Wait until the child has bound its outputs, and return their endpoints.
-
-        Raises:
-            NodeError: it died or failed first.
-            ConfigError: it cannot bind what the configuration asks for.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._endpoints is not None or self.failure, START_S)
-        if self.failure and self.failure.exit_code == ConfigError.exit_code:
-            raise ConfigError(self.failure.text)
-        if self._endpoints is None:
-            text = self.failure.text if self.failure else "no answer"
-            raise NodeError(f"process {self.name!r} did not start: {text}")
-        return self._endpoints
-
     def numbers(self) -> dict[str, NodeStats]:
         """Return the numbers of the nodes, over all processes that have run them."""
         return {name: stats.after(self._earlier.get(name)) for name, stats in self.stats.items()}
-
-    def write_off(self) -> None:
-        """Do without a process that died when nobody wanted anything of it any more."""
-        self.failure, self.is_done, self.has_died = None, True, False
-
-    @property
-    def endpoints(self) -> dict[str, str] | None:
-        """Return where its outputs are bound, once they are."""
-        return self._endpoints
-
-    def heed(self, change: Change) -> None:
-        """Tell what has changed among the other processes."""
-        self._tell(Order(change=change))
-
-    def start(self, endpoints: Mapping[str, str]) -> None:
-        """Let the nodes begin."""
-        self.is_started = True
-        self.heard_at = time.monotonic()  # it had nothing to say while others got ready
-        self._tell(Order(start=dict(endpoints)))
-
-    def drain(self) -> None:
-        """Let the sources end their streams."""
-        self._tell(Order(drain=True))
-
-    def stop(self) -> None:
-        """Let every node stop at once."""
-        self._tell(Order(stop=True))
 
     @property
     def pid(self) -> int:
@@ -134,6 +82,9 @@ class Child:
             with suppress(OSError):
                 self._process.stdin.close()
 
+    def _order(self, order: Order) -> None:
+        self._tell(order)
+
     def _tell(self, order: Setup | Order) -> None:
         assert self._process.stdin is not None
         with suppress(OSError):  # a dead child is noticed by its pipe's end
@@ -149,15 +100,6 @@ class Child:
             self.has_died = True
             self._take(Report(failure=Failure(self._death(), NodeError.exit_code)))
 
-    def _take(self, report: Report) -> None:
-        with self._changed:
-            self.heard_at = time.monotonic()
-            self._endpoints = self._endpoints if report.ready is None else report.ready
-            self.stats = self.stats if report.stats is None else report.stats
-            self.failure = self.failure or report.failure
-            self.is_done |= report.done
-            self._changed.notify_all()
-
     def _death(self) -> str:
         code = self._process.returncode
         how = (
@@ -165,9 +107,7 @@ class Child:
         )
         if -code in MEMORY_SIGNALS:
             how += ": out of memory?"
-        busy = [f"{n} at {s.busy_with}" for n, s in self.stats.items() if s.busy_with]
-        where = f" ({'; '.join(busy)})" if busy else ""
-        return f"node {', '.join(map(repr, self.names))}: its process {how}{where}"
+        return f"node {', '.join(map(repr, self.names))}: its process {how}{self._busy()}"
 
 
 def _spawn() -> tuple[subprocess.Popen[bytes], int]:

@@ -13,6 +13,7 @@ from pipeline.changes import Change
 from pipeline.errors import NodeError, PosestreamError
 from pipeline.feed import SourceLoop
 from pipeline.graph import Graph
+from pipeline.hosts import outlet_endpoint
 from pipeline.loop import Control, Loop
 from pipeline.node import Resources, Source
 from pipeline.node_loop import NodeLoop
@@ -49,8 +50,8 @@ class Group:
         self.names = [name for name in graph.nodes if name in set(names)]
         self.control = Control()
         shares_memory = graph.carrier == "shm" and is_supported()
-        self._wiring = Wiring.create(
-            run, self.names, shares_memory=shares_memory, incarnation=incarnation
+        self._wiring = Wiring.of(
+            graph, self.names, run, shares_memory=shares_memory, incarnation=incarnation
         )
         self.loops: dict[str, Loop] = {}
         try:
@@ -70,10 +71,8 @@ class Group:
         endpoints = {}
         for name, loop in self.loops.items():
             if any(edge.consumer not in self.loops for edge in loop.outlets.edges.values()):
-                by_tcp = self.graph.carrier == "tcp"
-                path = f"{folder}/{name}-{self._wiring.incarnation}"
-                wanted = "tcp://127.0.0.1:*" if by_tcp else f"ipc://{path}"
-                endpoints[name] = loop.outlets.bind(wanted)
+                path = folder / f"{name}-{self._wiring.incarnation}"
+                endpoints[name] = loop.outlets.bind(outlet_endpoint(self.graph, name, path))
                 if self.graph.carrier == "shm" and not is_supported():
                     _add_once(loop.stats.warnings, NO_SHARED_MEMORY)
         return endpoints

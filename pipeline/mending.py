@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.changes import Change
-from pipeline.children import START_S, Child
 from pipeline.graph import Graph
 from pipeline.group import Failure
+from pipeline.party import START_S, Party
 from pipeline.stats import NodeStats
 
 FIRST_DELAY_S, LAST_DELAY_S = 0.3, 5.0
 MAX_FRUITLESS = 5  # deaths in a row between which nothing was done
 
-Spawn = Callable[[Child, int, Iterable[str]], Child]
+Spawn = Callable[[Party, int, Iterable[str]], Party]
 """Starts the process of a group again, given how often that was done before and who has ended."""
 Snapshot = Callable[[], Mapping[str, NodeStats]]
 
@@ -47,7 +47,7 @@ class Mender:
     """
 
     graph: Graph
-    children: list[Child]
+    children: list[Party]
     spawn: Spawn
     tell: Callable[[Change], None]
     snapshot: Snapshot
@@ -67,15 +67,16 @@ class Mender:
             return
         self._note_gone()
         for index, child in enumerate(self.children):
-            if child.has_died:
+            if child.has_died and child.can_restart:
                 self._treat(index, child)
             elif child.incarnation and not child.is_started and child.endpoints is not None:
                 self._introduce(child, child.endpoints)
 
-    def failure(self, child: Child) -> Failure | None:
+    def failure(self, child: Party) -> Failure | None:
         """Return why a group is given up, if it is."""
         patient = self._patients.get(child.name)
-        if not self.graph.restart or (child.failure and not child.has_died):
+        is_mended = self.graph.restart and child.can_restart
+        if not is_mended or (child.failure and not child.has_died):
             return child.failure
         if patient and child.has_died and patient.fruitless > MAX_FRUITLESS and child.failure:
             text = f"{child.failure.text}; {MAX_FRUITLESS} new starts did not get it on"
@@ -92,7 +93,7 @@ class Mender:
             for child in self.children:
                 child.heed(Change(gone=sorted(gone)))
 
-    def _treat(self, index: int, child: Child) -> None:
+    def _treat(self, index: int, child: Party) -> None:
         patient = self._patients.setdefault(child.name, _Patient())
         now = time.monotonic()
         if not self._is_wanted(child):
@@ -113,7 +114,7 @@ class Mender:
         patient.deaths, patient.done = patient.deaths + 1, done
         patient.due = now + min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** (patient.fruitless - 1))
 
-    def _is_wanted(self, child: Child) -> bool:
+    def _is_wanted(self, child: Party) -> bool:
         """Say whether somebody outside still takes from a group."""
         outside = [
             edge.consumer
@@ -122,13 +123,13 @@ class Mender:
         ]
         return any(consumer not in self._gone for consumer in outside)
 
-    def _introduce(self, child: Child, endpoints: dict[str, str]) -> None:
+    def _introduce(self, child: Party, endpoints: dict[str, str]) -> None:
         """Let a new process begin, and let the others connect to it."""
         self.endpoints.update(endpoints)
         self._announce(Change(endpoints, child.incarnation), but=child)
         child.start(self.endpoints)
 
-    def _announce(self, change: Change, but: Child | None = None) -> None:
+    def _announce(self, change: Change, but: Party | None = None) -> None:
         self.tell(change)
         for child in self.children:
             if child is not but:

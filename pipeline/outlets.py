@@ -17,7 +17,7 @@ from pipeline.links import LOST, Sender
 from pipeline.messages import Item, Kind
 from pipeline.parcels import ZERO_COPY_BYTES, Packer, Parts
 from pipeline.replay import Position, settle
-from pipeline.wiring import Wiring, has_message
+from pipeline.wiring import Wiring, bind, has_message
 
 HEARD_AT_ONCE = 100  # messages that a node hears before it looks for other things to do
 HEARD_AHEAD = 1000  # messages of one peer that may wait; a good one never has so many under way
@@ -47,8 +47,9 @@ class Outlets:
         self.edges = {edge.name: edge for edge in edges}
         self.senders = {n: Sender(e.policy, e.keeps) for n, e in self.edges.items()}
         self._wiring = wiring
-        remote = [edge for edge in self.edges.values() if edge.consumer not in wiring.local]
-        self._packer = Packer(remote, shares_memory=wiring.shares_memory)
+        others = [edge for edge in self.edges.values() if edge.consumer not in wiring.local]
+        near = [edge for edge in others if wiring.shares_memory_with(edge.consumer)]
+        self._packer = Packer(near, shares_memory=wiring.shares_memory)
         self._missing = set(self.edges)  # links whose consumer has not said hello
         self._leaving = set(self.edges)  # links whose consumer has not said bye
         self._peers: dict[str, bytes] = {}  # link -> routing id of its consumer
@@ -61,8 +62,7 @@ class Outlets:
         """Bind for other processes too; return the endpoint with its port filled in."""
         if endpoint.startswith("tcp:"):
             self._wiring.ask_for_secret(self.socket)
-        self.socket.bind(endpoint)
-        return str(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        return bind(self.socket, endpoint)
 
     def can_offer(self, link: str, item: Item) -> bool:
         """Say whether a link takes the item now."""

@@ -32,7 +32,11 @@ _decode_handles = msgspec.msgpack.Decoder(list[Handle | None]).decode
 
 
 class Packer:
-    """Packs the items of one node for the links that leave its process."""
+    """Packs the items of one node for the links that leave its process.
+
+    Args:
+        edges: those to consumers that can see the memory of this machine.
+    """
 
     def __init__(self, edges: Iterable[Edge], *, shares_memory: bool) -> None:
         edges = list(edges)
@@ -47,7 +51,9 @@ class Packer:
         header, arrays = split(item, number, time.monotonic_ns())
         handles = [
             self._store.place(array, self._consumers[link])
-            if self._store is not None and array.nbytes >= ZERO_COPY_BYTES
+            if self._store is not None
+            and link in self._consumers
+            and array.nbytes >= ZERO_COPY_BYTES
             else None
             for array in arrays
         ]

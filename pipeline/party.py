@@ -19,6 +19,9 @@ WAIT_S = 0.1
 class Party:
     """One process group."""
 
+    can_restart = False
+    """Whether the runner can start it again."""
+
     def __init__(self, name: str, names: list[str]) -> None:
         self.name = name
         self.names = names

@@ -13,9 +13,12 @@ from pipeline.children import Child, socket_folder
 from pipeline.errors import NodeError
 from pipeline.graph import Graph
 from pipeline.group import Failure, Group
+from pipeline.hosts import is_remote
 from pipeline.mending import Mender, Spawn
 from pipeline.messages import Message
 from pipeline.node import Node, Resources
+from pipeline.party import Party
+from pipeline.remote_child import RemoteChild
 from pipeline.report import Report, forget_earlier_run, settle, write_resolved, write_stats
 from pipeline.run_folder import Claim, claimed, unwritable
 from pipeline.stats import NodeStats
@@ -50,7 +53,7 @@ class _Run:
     graph: Graph
     out: Path
     local: Group
-    children: list[Child]
+    children: list[Party]
     spawn: Spawn
     started: float = field(default_factory=time.monotonic)
 
@@ -73,7 +76,7 @@ class _Run:
         failures += [f for f in [self.local.failure(), *map(self._silence, self.children)] if f]
         return failures[0] if failures else None
 
-    def _silence(self, child: Child) -> Failure | None:
+    def _silence(self, child: Party) -> Failure | None:
         if child.is_done or not child.is_started or child.has_died:
             return None
         if time.monotonic() - child.heard_at < self.graph.hang_s + 1:
@@ -123,26 +126,33 @@ def _run_in(graph: Graph, out: Path, claim: Claim, on_status: Status | None) -> 
     """Run a graph whose run folder is this run's."""
     secret = secrets.token_hex(16)
     with socket_folder() as folder:
-        children = []
+        children: list[Party] = []
         try:
 
-            def spawn(dead: Child, incarnation: int, gone: Iterable[str]) -> Child:
+            def spawn(dead: Party, incarnation: int, gone: Iterable[str]) -> Party:
                 return Child(
                     dead.name, graph, dead.names, secret, folder, out,
                     incarnation=incarnation, gone=gone, earlier=dead.numbers(),
                 )  # fmt: skip
 
-            children = [
-                Child(name, graph, names, secret, folder, out) for name, names in _groups(graph)
-            ]
+            for name, names in _groups(graph):
+                children.append(
+                    RemoteChild(name, graph, names, secret)
+                    if is_remote(graph, name)
+                    else Child(name, graph, names, secret, folder, out)
+                )
             local = Group(graph, [n for n in graph.nodes if n not in graph.place], secret)
             this = _Run(graph, out, local, children, spawn)
             try:
-                _start(this, folder)
+                _start(this, folder, on_status)
             except BaseException:
                 local.discard()
                 raise
             failure, interrupted = _watch(this, on_status)
+        except BaseException as error:
+            for child in children:
+                child.conclude(getattr(error, "exit_code", 1), f"the run did not begin: {error}")
+            raise
         finally:
             for child in children:
                 child.end(0.1)
@@ -150,7 +160,10 @@ def _run_in(graph: Graph, out: Path, claim: Claim, on_status: Status | None) -> 
     report = settle(graph, this.snapshot(), seconds, failure, interrupted, this.mender.restarts)
     claim.give_room()
     unwritten = write_stats(report, out)
-    return RunResult(out, report, failure or unwritten)
+    result = RunResult(out, report, failure or unwritten)
+    for child in children:
+        child.conclude(result.exit_code, report.why or report.state)
+    return result
 
 
 def _prepare(graph: Graph, out: Path) -> None:
@@ -166,10 +179,15 @@ def _groups(graph: Graph) -> list[tuple[str, list[str]]]:
     return [(group, [n for n in graph.nodes if graph.place.get(n) == group]) for group in names]
 
 
-def _start(this: _Run, folder: Path) -> None:
+def _start(this: _Run, folder: Path, on_status: Status | None) -> None:
     endpoints = this.local.bind(folder)
+
+    def show() -> None:
+        if on_status:
+            on_status(this.snapshot(), 0.0)
+
     for child in this.children:
-        endpoints |= child.wait_ready()
+        endpoints |= child.wait_ready(show)
     this.mender.endpoints = dict(endpoints)
     this.started = time.monotonic()
     for child in this.children:

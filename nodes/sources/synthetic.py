@@ -27,7 +27,8 @@ EDGE_PX = 6
 class Synthetic(FrameSource):
     """A gallery of pictures and boxes, a painted wall or a tube, seen from a smooth path.
 
-    The tube is seen as by an endoscope: a lamp at the camera, a round picture, and highlights. Every frame depends on the options and its index alone.
+    The tube is seen as by an endoscope: a lamp at the camera, a round picture, and highlights.
+    Every frame depends on the options and its index alone.
     """
 
     @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Synthetic(FrameSource):
         height: Annotated[int, "pixels"] = 480
         fps: Annotated[float, "rate of the timestamps, Hz"] = 30.0
         seed: Annotated[int, "decides the scene, the path and the noise"] = 0
-        speed: Annotated[float, "motion per frame; 1: about 5 cm and 1.5 degrees, in the tube 1.5 mm"] = 1.0
+        speed: Annotated[
+            float, "motion per frame; 1: about 5 cm and 1.5 degrees, in the tube 1.5 mm"
+        ] = 1.0
         noise: Annotated[float, "standard deviation of the pixel noise, grey levels"] = 2.0
         light: Annotated[float, "share of the brightness that comes and goes"] = 0.0
         fov_deg: Annotated[float, "horizontal field of view before distortion, degrees"] = 60.0

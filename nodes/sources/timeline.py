@@ -135,8 +135,10 @@ def _leading(ticks: Int, keys: Bool) -> Bool:
     """
     if not keys.any():
         return np.zeros(len(ticks), np.bool_)
-    first = int(np.argmax(keys))
-    return np.asarray((np.arange(len(ticks)) < first) | (ticks < ticks[first]))
+    first, *others = np.flatnonzero(keys)[:2].tolist()
+    number = np.arange(len(ticks))
+    is_early = (ticks < ticks[first]) & (number < (others[0] if others else len(ticks)))
+    return np.asarray((number < first) | is_early)
 
 
 def _can_be_followed(timeline: Timeline) -> bool:

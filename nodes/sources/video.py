@@ -20,7 +20,7 @@ from nodes.sources.timeline import RollCall
 from pipeline.errors import InputError
 
 MIN_TRIES, MAX_TRIES = 10, 2000
-"""Damaged frames in a row that are passed over, where it is not known how many are missing."""
+"""Damaged frames in a row that are passed over: at least, and at most where more are missing."""
 MAX_MISSING_S, MAX_MISSING = 1.0, 0.05
 """A last frame so much before the claimed end, in seconds and as a share, is worth a warning."""
 
@@ -168,9 +168,7 @@ class Video(Recorded):
 
     def _check_duration(self, last_s: float) -> None:
         duration_s = self._info.duration_s or 0
-        if duration_s - last_s > max(MIN_TRIES, MAX_TRIES = 10, 2000
-"""Damaged frames in a row that are passed over, where it is not known how many are missing."""
-MAX_MISSING_S, MAX_MISSING * duration_s):
+        if duration_s - last_s > max(MAX_MISSING_S, MAX_MISSING * duration_s):
             self._warn(
                 f"{self.name}: its last frame is at {last_s:.1f} s, but its container claims "
                 f"{duration_s:.1f} s: it may be damaged or trimmed"

@@ -44,7 +44,7 @@ def static(time: float, phase: Float) -> Float:
 
 
 def through_tube(time: float, phase: Float) -> Float:
-    """Return the pose of an endoscope that goes along its tube, a little off the axis, and sways."""
+    """Return the pose of an endoscope that sways along its tube, a little off the axis."""
     z = TUBE_STEP_M * time
     x, y, *_ = tube.axis(z, phase)
     x_ahead, y_ahead, *_ = tube.axis(z + AHEAD_M, phase)

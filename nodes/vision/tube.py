@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from nodes.vision.camera import Camera
 from nodes.vision.mucosa import mucosa, noise
+from nodes.vision.tables import PAD, derivative, levels, looked_up, wrapped
 
 Float = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
-Bool = npt.NDArray[np.bool_]
 Generator = np.random.Generator
 
 LENGTH_M, RADIUS_M, FAR_M = 0.32, 0.022, 0.3
 AXIS_ROWS, TABLE = 4096, (384, 1536)
 PICTURE = (1280, 2944)
 """Texels around and along the tube; about 93 a centimetre both ways."""
-NUM_LEVELS, PAD = 6, 2
+NUM_LEVELS = 6
 LIT_M = 0.045
 """Distance at which a wall that faces the lamp has the brightness of its texture."""
 GAMMA = 2.2
@@ -57,13 +57,13 @@ class Tube:
 
     def __init__(self, rng: Generator, phase: Float) -> None:
         z = np.arange(AXIS_ROWS) * LENGTH_M / AXIS_ROWS
-        self._axis = _wrapped(axis(z, phase).T.astype(np.float32)[None])
-        self._wall = _wrapped(_walls(rng))
-        self._sheet, self._tops = _levels(mucosa(rng, *PICTURE))
-        self._bumps = _wrapped(_slopes(noise(rng, 512, 1178, 1.6, 10)))
+        self._axis = wrapped(axis(z, phase).T.astype(np.float32)[None])
+        self._wall = wrapped(_walls(rng))
+        self._sheet, self._tops = levels(mucosa(rng, *PICTURE), NUM_LEVELS)
+        self._bumps = wrapped(_slopes(noise(rng, 512, 1178, 1.6, 10)))
 
     def render(self, camera: Camera, T_world_cam: Float, gloss: float = GLOSS) -> Image:
-        """Return (H, W, 3) uint8 RGB, ignoring distortion; `gloss` is the strength of highlights."""
+        """Return (H, W, 3) uint8 RGB, ignoring distortion; `gloss`: strength of the highlights."""
         view = _View(self, camera, T_world_cam)
         distance = view.trace()
         normal, tangents, place = self._surface(view, distance)
@@ -90,7 +90,7 @@ class Tube:
 
     def wall(self, angle: Float32, z: Float32) -> Float32:
         """Return (H, W, 3) radius, its derivatives by z and by the angle."""
-        return _looked_up(self._wall, TABLE, _fraction(angle, z))
+        return looked_up(self._wall, TABLE, _fraction(angle, z))
 
     def inside(self, points: Float32) -> Float32:
         """Return how far points (H, W, 3) lie inside the wall, measured across the axis, metres."""
@@ -111,7 +111,8 @@ class Tube:
         along = (gradient[..., :2] * slope).sum(axis=-1)
         gradient[..., 2] = radius[..., 1] - along
         gradient /= np.linalg.norm(gradient, axis=-1, keepdims=True)
-        return gradient, around, np.stack([angle, points[..., 2]], axis=-1)
+        place = np.stack([angle, points[..., 2]], axis=-1)
+        return gradient, np.asarray(around, np.float32), np.asarray(place, np.float32)
 
     def _colour(
         self, place: Float32, distance: Float32, cosine: Float32, camera: Camera
@@ -141,7 +142,7 @@ class Tube:
         """
         shape = self._bumps.shape[0] - 2 * PAD, self._bumps.shape[1] - 2 * PAD
         fraction = _fraction(place[..., 0], place[..., 1])
-        bump = _looked_up(self._bumps, shape, fraction)
+        bump = looked_up(self._bumps, shape, fraction)
         facet = normal.copy()
         facet[..., :2] += bump[..., :1] * around
         facet[..., 2] += bump[..., 1]
@@ -175,9 +176,10 @@ class _View:
         rays = np.ascontiguousarray(self.rays[::COARSE, ::COARSE])
         coarse = self._march(np.zeros(rays.shape[:2], np.float32), rays, COARSE_STEPS)
         height, width = self.rays.shape[:2]
-        low, high = cv2.erode(coarse, np.ones((5, 5))), cv2.dilate(coarse, np.ones((5, 5)))
+        low = np.asarray(cv2.erode(coarse, np.ones((5, 5))), np.float32)
+        high = np.asarray(cv2.dilate(coarse, np.ones((5, 5))), np.float32)
         fine = _enlarged(coarse, width, height)
-        is_edge = _enlarged(np.float32(high > 1.12 * low), width, height) > 0
+        is_edge = _enlarged((high > 1.12 * low).astype(np.float32), width, height) > 0
         where = np.flatnonzero(is_edge)
         if len(where):
             # OpenCV interpolates pictures only: the pixels are laid out in rows, the last repeated.
@@ -221,39 +223,15 @@ def _walls(rng: Generator) -> Float32:
     bands = 0.65 + 0.35 * np.cos(3 * angle + c + np.sin(z))
     radius = 1 + 0.1 * np.sin(2 * z + b) * np.cos(angle + a) - 0.34 * ring**5 * bands
     radius = RADIUS_M * radius + 0.0003 * noise(rng, *TABLE, 2.2, 4)
-    by_z = _derivative(radius, 1) * TABLE[1] / LENGTH_M
-    by_angle = _derivative(radius, 0) * TABLE[0] / (2 * np.pi)
+    by_z = derivative(radius, 1) * TABLE[1] / LENGTH_M
+    by_angle = derivative(radius, 0) * TABLE[0] / (2 * np.pi)
     return np.stack([radius, by_z, by_angle], axis=-1).astype(np.float32)
 
 
 def _slopes(height: Float32) -> Float32:
     """Return the slopes (H, W, 2) around and along of small bumps of deviation BUMPS."""
-    slopes = np.stack([_derivative(height, 0), _derivative(height, 1)], axis=-1)
+    slopes = np.stack([derivative(height, 0), derivative(height, 1)], axis=-1)
     return np.asarray(BUMPS * slopes / slopes.std(), np.float32)
-
-
-def _derivative(table: npt.NDArray[np.floating], direction: int) -> Float:
-    """Return central differences of a table that repeats, per entry."""
-    return np.asarray((np.roll(table, -1, direction) - np.roll(table, 1, direction)) / 2)
-
-
-def _wrapped(table: npt.NDArray[np.generic]) -> Float32:
-    """Repeat the borders of a table, for the interpolation."""
-    padded = cv2.copyMakeBorder(np.asarray(table), PAD, PAD, PAD, PAD, cv2.BORDER_WRAP)
-    return np.asarray(padded)
-
-
-def _levels(picture: Image) -> tuple[Image, Float32]:
-    """Lay the picture, in halving sizes, on one sheet; return it and the row of each."""
-    width, tops, parts, top = picture.shape[1] + 2 * PAD, [], [], 0
-    for level in range(NUM_LEVELS):
-        size = (picture.shape[1] >> level, picture.shape[0] >> level)
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        part = cv2.copyMakeBorder(small, PAD, PAD, PAD, PAD, cv2.BORDER_WRAP)
-        parts.append(cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT))
-        tops.append(top)
-        top += part.shape[0]
-    return np.vstack(parts), np.array(tops, np.float32)
 
 
 def _fraction(angle: Float32, z: Float32) -> tuple[Float32, Float32]:
@@ -261,14 +239,6 @@ def _fraction(angle: Float32, z: Float32) -> tuple[Float32, Float32]:
     u = angle * np.float32(0.5 / np.pi)
     v = np.mod(z * np.float32(1 / LENGTH_M), np.float32(1))
     return np.asarray(u), np.asarray(v)
-
-
-def _looked_up(
-    table: Float32, shape: tuple[int, int], fraction: tuple[Float32, Float32]
-) -> Float32:
-    """Interpolate a wrapped table, whose own size is `shape`, at parts of its height and width."""
-    y, x = (f * np.float32(n) + np.float32(PAD) for f, n in zip(fraction, shape, strict=True))
-    return np.asarray(cv2.remap(table, x, y, cv2.INTER_LINEAR), np.float32)
 
 
 def _enlarged(coarse: Float32, width: int, height: int) -> Float32:

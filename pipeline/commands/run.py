@@ -69,12 +69,15 @@ def run(
 ) -> None:
     """Run a graph, or the graph `video` on an input."""
     from pipeline import launch
+    from pipeline.hosts import plaintext_warning
 
     say = _sayer(target, as_json)
     graph = launch.graph_for(target, graph_name, sets or (), camera, placement, say=say)
     out = out or default_folder(graph.name)
     if group is not None:
         raise typer.Exit(serve_group(graph, group, out, say))
+    if warning := plaintext_warning(graph):
+        say(f"warning: {warning}")
     raise typer.Exit(execute(graph, out, strict=strict, as_json=as_json))
 
 

@@ -19,6 +19,7 @@ from pipeline.config.checks import (
 from pipeline.config.flow import Flow
 from pipeline.config.inputs import InputReader
 from pipeline.config.layout import GRAPH_NAME, NODE_NAME, NODE_NAME_RULE, NodeEntry, TopEntry
+from pipeline.config.network import check_network
 from pipeline.config.problems import KeyPath, Problems, show_value
 from pipeline.config.resolved import resolve
 from pipeline.config.restarts import check_restart, keep_for_restarts
@@ -60,7 +61,8 @@ class Builder:
         specs = self._specs(entries, names)
         if top:
             self._check_place(top.place, names)
-            self._note(check_restart(specs, top.place, top.restart))
+            self._note(check_network(top, specs))
+            self._note(check_restart(specs, top))
         self._problems.raise_if_any()
         return _assemble(top, specs, top.name or _as_name(default_name))
 
@@ -158,7 +160,7 @@ class Builder:
 
 def _assemble(top: TopEntry, specs: Mapping[str, NodeSpec], name: str) -> Graph:
     flow = Flow(specs)
-    edges = keep_for_restarts(link_nodes(flow), specs, top.place, top.restart)
+    edges = keep_for_restarts(link_nodes(flow), specs, top)
     graph = Graph(
         name=name,
         nodes={n: dataclasses.replace(specs[n], inputs=_inputs(n, edges)) for n in flow.order},

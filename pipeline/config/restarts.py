@@ -7,17 +7,19 @@ from dataclasses import replace
 
 from pipeline.config.checks import Breach
 from pipeline.config.flow import Specs
+from pipeline.config.layout import TopEntry
 from pipeline.graph import Edge, NodeSpec
 from pipeline.node import Source, memory_of
 from pipeline.replay import MAX_MEMORY
 
 
-def check_restart(specs: Specs, place: Mapping[str, str], restart: bool) -> Iterator[Breach]:
-    """Check that every process group can be started again, if it is asked to."""
-    if not restart:
+def check_restart(specs: Specs, top: TopEntry) -> Iterator[Breach]:
+    """Check that every process group of this machine can be started again, if it is asked to."""
+    if not top.restart:
         return
+    place = _own(top)
     if not place:
-        yield ("restart",), "starts process groups again, but `place` names none"
+        yield ("restart",), "starts process groups again, but `place` names none on this machine"
     for group in dict.fromkeys(place.values()):
         nodes = [spec for name, spec in specs.items() if place.get(name) == group]
         for spec in nodes:
@@ -25,6 +27,11 @@ def check_restart(specs: Specs, place: Mapping[str, str], restart: bool) -> Iter
                 yield ("place", spec.name), why
         if sum(memory_of(spec.node_class) or 0 for spec in nodes) > MAX_MEMORY:
             yield ("restart",), f"group {group!r} looks back over more than {MAX_MEMORY} messages"
+
+
+def _own(top: TopEntry) -> dict[str, str]:
+    """Return node -> group for the groups that the runner starts itself."""
+    return {node: group for node, group in top.place.items() if group not in top.hosts}
 
 
 def _why_not(spec: NodeSpec) -> str | None:
@@ -40,16 +47,14 @@ def _why_not(spec: NodeSpec) -> str | None:
     return None
 
 
-def keep_for_restarts(
-    edges: Iterable[Edge], specs: Specs, place: Mapping[str, str], restart: bool
-) -> tuple[Edge, ...]:
+def keep_for_restarts(edges: Iterable[Edge], specs: Specs, top: TopEntry) -> tuple[Edge, ...]:
     """Return the links with what their producers have to keep.
 
     A producer keeps what may be under way in a group: what its consumers outside have not got is
     among the last items that were sent into it, as windows, batches and workers bound their number.
     """
-    edges = tuple(edges)
-    if not restart:
+    edges, place = tuple(edges), _own(top)
+    if not top.restart:
         return edges
     return tuple(
         edge

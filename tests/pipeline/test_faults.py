@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,8 +97,8 @@ def test_a_process_that_waits_for_slower_ones_to_start_is_no_hang(
 ) -> None:
     wait_ready = Child.wait_ready
 
-    def wait_longer(child: Child) -> dict[str, str]:
-        endpoints = wait_ready(child)
+    def wait_longer(child: Child, on_wait: Callable[[], None]) -> dict[str, str]:
+        endpoints = wait_ready(child, on_wait)
         time.sleep(0.7)
         return endpoints
 

@@ -193,7 +193,7 @@ def test_what_a_node_raises_is_not_tried_again(tmp_path: Path) -> None:
     ("sets", "expected"),
     [
         ("place={collect: heavy}", "place.collect: Collect depends on all that came before, so that its process cannot be started again: leave it out of `place`"),
-        ("place={}", "restart: starts process groups again, but `place` names none"),
+        ("place={}", "restart: starts process groups again, but `place` names none on this machine"),
     ],
 )  # fmt: skip
 def test_a_group_that_cannot_be_started_again_is_refused(sets: str, expected: str) -> None:

@@ -41,7 +41,7 @@ def moved(prev: int, cur: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_point_keeps_its_colour_from_frame_to_frame_but_for_the_light() -> None:
     pixels, is_seen = moved(20, 24)
-    assert is_seen.mean() > 0.7
+    assert is_seen.mean() > 0.6
     first, second = (tube().render(CAMERA, pose(i), gloss=0).astype(np.float32) for i in (20, 24))
     warped = cv2.remap(second, pixels.astype(np.float32), None, cv2.INTER_LINEAR)
     # The share of red does not depend on the light, the vessels show in it.
