@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.far_clock import FarClock
 from pipeline.graph import Edge
 from pipeline.messages import Item, Message
 from pipeline.shared_memory import Handle, Reader
@@ -79,10 +80,14 @@ class Unpacker:
 
     Args:
         messages: the types allowed, by name.
+        is_far: whether they come from another machine.
     """
 
-    def __init__(self, messages: Mapping[str, type[Message]], *, shares_memory: bool) -> None:
+    def __init__(
+        self, messages: Mapping[str, type[Message]], *, shares_memory: bool, is_far: bool = False
+    ) -> None:
         self._messages = messages
+        self._clock = FarClock() if is_far else None
         self._reader = Reader() if shares_memory else None
 
     def unpack(self, kind: bytes, parts: Sequence[memoryview]) -> tuple[Item, int]:
@@ -93,7 +98,7 @@ class Unpacker:
         """
         if kind == b"S":
             parts = self._fetch(parts)
-        return decode(parts, self._messages)
+        return decode(parts, self._messages, self._clock)
 
     def close(self) -> None:
         """Forget the memory of the producer; arrays in use live on."""

@@ -54,9 +54,9 @@ class Party:
             with self._changed:
                 self._changed.wait_for(lambda: self.endpoints is not None or self.failure, WAIT_S)
         if self.endpoints is None and self.failure is not None:
-            is_misfit = self.failure.exit_code == ConfigError.exit_code
-            text = self._describe_start(self.failure.text)
-            raise ConfigError(text) if is_misfit else NodeError(text)
+            if self.failure.exit_code == ConfigError.exit_code:
+                raise ConfigError(self.failure.text)
+            raise NodeError(self._describe_start(self.failure.text))
         return self.endpoints or {}
 
     def numbers(self) -> dict[str, NodeStats]:

@@ -80,9 +80,13 @@ class Inlet:
     def _open(self) -> None:
         self._producer_number = self._wiring.incarnations.get(self.edge.producer, 0)
         self._cut: tuple[float, str] | None = None  # since when, and why, nothing can be read
-        shares_memory = self._wiring.shares_memory_with(self.edge.producer)
-        self._unpacker = Unpacker(self._messages, shares_memory=shares_memory)
-        self.socket = self._wiring.open_inlet(self.edge.producer)
+        producer = self.edge.producer
+        self._unpacker = Unpacker(
+            self._messages,
+            shares_memory=self._wiring.shares_memory_with(producer),
+            is_far=self._wiring.is_far(producer),
+        )
+        self.socket = self._wiring.open_inlet(producer)
         routing_id = f"{self.edge.name}#{self._wiring.incarnation}"
         self.socket.setsockopt(zmq.ROUTING_ID, routing_id.encode())
 

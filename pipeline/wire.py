@@ -6,6 +6,7 @@ docs/protocol.md describes it to the byte; what does not decode is a `WireError`
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 import numpy as np
 
+from pipeline.far_clock import FarClock
 from pipeline.messages import DTYPE_NAMES, DTYPES, Item, Kind, Message, array_fields
 
 WIRE_VERSION = 1
@@ -110,9 +112,15 @@ def as_buffer(array: np.ndarray) -> bytes | memoryview:
 
 
 def decode(
-    parts: Sequence[bytes | memoryview], messages: Mapping[str, type[Message]]
+    parts: Sequence[bytes | memoryview],
+    messages: Mapping[str, type[Message]],
+    clock: FarClock | None = None,
 ) -> tuple[Item, int]:
-    """Decode wire parts into an item and its number on the link; `messages` are the types allowed.
+    """Decode wire parts into an item and its number on the link.
+
+    Args:
+        messages: the types allowed, by name.
+        clock: that of the sender, where it is on another machine.
 
     Raises:
         WireError: the parts do not form an item of an allowed type.
@@ -123,8 +131,11 @@ def decode(
         if header.type not in messages:
             raise WireError(f"message type {header.type!r} is not one of {sorted(messages)}")
         message = _build(messages[header.type], header, arrays)
+    born_ns = header.born_ns
+    if clock is not None:
+        born_ns = clock.to_local(born_ns, header.sent_ns, time.monotonic_ns())
     item = Item(
-        header.kind, header.stream, header.seq, header.stamp_ns, header.born_ns,
+        header.kind, header.stream, header.seq, header.stamp_ns, born_ns,
         message, header.reason, header.count, header.last,
     )  # fmt: skip
     return item, header.link_seq

@@ -123,9 +123,12 @@ class Wiring:
 
     def shares_memory_with(self, node: str) -> bool:
         """Say whether large arrays from or for a node go by shared memory: it runs here too."""
+        return self.shares_memory and not self.is_far(node)
+
+    def is_far(self, node: str) -> bool:
+        """Say whether a node runs on another machine."""
         own = next(iter(self.local), node)
-        is_near = self.machines.get(node, MAIN) == self.machines.get(own, MAIN)
-        return self.shares_memory and is_near
+        return self.machines.get(node, MAIN) != self.machines.get(own, MAIN)
 
     def close(self) -> None:
         """End the context; every socket must be closed."""

@@ -3,8 +3,7 @@
     python hostile_peers.py SECONDS SEED CONNECTIONS LINK... -- PORT...
 
 It does each attack in turn, at least once, until its time is over, and prints a JSON object: attack
--> how often. The frames are those of ZMTP 3.1 (ZeroMQ RFC 37), with the mechanisms NULL and PLAIN
-(RFC 24), and of ZMTP 1.0 (RFC 13).
+-> how often.
 """
 
 import contextlib
@@ -22,44 +21,10 @@ from dataclasses import dataclass
 
 import msgspec
 import zmq
+from zmtp_frames import COMMAND, LONG, MORE, frame, greeting, plain, ready, unversioned
 
-MORE, LONG, COMMAND = 1, 2, 4
 HUGE = 2**33  # bytes that a frame claims
-TIMEOUT_S = 2.0
-
-
-def greeting(mechanism: bytes = b"NULL", version: int = 3) -> bytes:
-    """Return what a peer of ZMTP 3 says first: 64 bytes."""
-    signature = b"\xff" + bytes(7) + b"\x01\x7f"
-    return signature + bytes([version, 1]) + mechanism.ljust(20, b"\0") + bytes(32)
-
-
-def frame(body: bytes, flags: int = 0) -> bytes:
-    """Return a frame of ZMTP 3."""
-    if len(body) < 256:
-        return bytes([flags, len(body)]) + body
-    return bytes([flags | LONG]) + len(body).to_bytes(8, "big") + body
-
-
-def ready(kind: bytes = b"DEALER", identity: bytes = b"") -> bytes:
-    """Return the command that ends a handshake without a mechanism."""
-    metadata = {b"Socket-Type": kind, b"Identity": identity}
-    body = b"\x05READY" + b"".join(
-        bytes([len(name)]) + name + len(value).to_bytes(4, "big") + value
-        for name, value in metadata.items()
-    )
-    return frame(body, COMMAND)
-
-
-def plain(user: bytes, password: bytes) -> bytes:
-    """Return the command that asks to be let in."""
-    names = b"".join(bytes([len(name)]) + name for name in (user, password))
-    return frame(b"\x05HELLO" + names, COMMAND)
-
-
-def unversioned(identity: bytes, *bodies: bytes) -> bytes:
-    """Return what a peer of ZMTP 1.0 says: its identity, and messages of one frame."""
-    return b"".join(bytes([1 + len(body), 0]) + body for body in (identity, *bodies))
+TIMEOUT_S = 1.0
 
 
 def connect(port: int) -> socket.socket:
@@ -69,10 +34,23 @@ def connect(port: int) -> socket.socket:
     return found
 
 
-def say(port: int, data: bytes) -> None:
-    """Say something to a port and go, whatever it answers."""
+def say(port: int, *pieces: bytes) -> None:
+    """Send pieces, the second once the first was answered, and go whatever the answer is.
+
+    What follows a handshake must not come before its answer: libzmq would take it for a part of it.
+    """
     with contextlib.suppress(OSError), connect(port) as peer:
-        peer.sendall(data)
+        peer.sendall(pieces[0])
+        for piece in pieces[1:]:
+            await_answer(peer)
+            peer.sendall(piece)
+
+
+def await_answer(peer: socket.socket) -> None:
+    """Wait for a greeting of 64 bytes, and for the command behind it if there comes one."""
+    heard = peer.recv(4096)
+    while len(heard) <= 64 and (more := peer.recv(4096)):
+        heard += more
 
 
 @dataclass
@@ -109,7 +87,7 @@ class Attacker:
             noise = self.rng.randbytes(self.rng.choice([1, 10, 64, 500, 20_000]))
             say(port, noise)
             say(port, greeting() + noise)
-            say(port, greeting() + ready() + noise)
+            say(port, greeting() + ready(), noise)
         return 60
 
     def old_versions(self, port: int) -> int:
@@ -138,9 +116,10 @@ class Attacker:
             bytes([LONG]) + b"\x80" + bytes(7),
             bytes([LONG]) + bytes(4) + b"\x10" + bytes(3),
         ]
-        for start in (greeting(), greeting() + ready(), greeting(b"PLAIN")):
-            for claim in claims:
-                say(port, start + claim + b"x" * 10_000)
+        for claim in claims:
+            say(port, greeting() + claim + b"x" * 10_000)
+            say(port, greeting(b"PLAIN") + claim + b"x" * 10_000)
+            say(port, greeting() + ready(), claim + b"x" * 10_000)
         say(port, b"\xff" + huge + b"\x00" + b"x" * 10_000)  # as ZMTP 1.0 has it
         return 3 * len(claims) + 1
 
@@ -185,7 +164,7 @@ class Attacker:
         """Say hello and be gone before the answer."""
         whole = greeting() + ready(identity=f"{self.links[0]}#7".encode())
         for _ in range(50):
-            say(port, whole + frame(b"H", MORE) + frame(hello(self.links[0])))
+            say(port, whole, frame(b"H", MORE) + frame(hello(self.links[0])))
         return 50
 
     def many_parts(self, port: int) -> int:
@@ -193,7 +172,7 @@ class Attacker:
         small, large = frame(b"x" * 50, MORE) * 20_000, frame(b"x" * 32_000, MORE) * 2000
         for start in (greeting() + ready(), greeting(b"PLAIN") + plain(b"", b"") + ready()):
             for parts in (small + frame(b"end"), small, large):
-                say(port, start + parts)
+                say(port, start, parts)
         return 6
 
     def flood(self, port: int) -> int:
@@ -201,6 +180,7 @@ class Attacker:
         messages = (frame(b"H", MORE) + frame(b"\xc1" * 20)) * 1000
         with contextlib.suppress(OSError), connect(port) as peer:
             peer.sendall(greeting() + ready())
+            await_answer(peer)
             until = time.monotonic() + 0.5
             while time.monotonic() < until:
                 peer.sendall(messages)

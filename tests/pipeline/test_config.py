@@ -483,8 +483,8 @@ def test_what_is_wrong_is_said_with_line_key_and_cure(text: str, problem: str) -
         ("nodes:", "g.yaml:1: nodes: is missing: a graph needs nodes"),
         ("nodes: {}", "g.yaml:1: nodes: is empty: a graph needs nodes"),
         ("nodes: [a]", "g.yaml:1: nodes: must be a mapping, not a list"),
-        (f"{SMALL}\nhosts: {{}}",
-         "g.yaml:2: hosts: unknown key. Allowed: name, nodes, limits, place, carrier, seed"),
+        (f"{SMALL}\nlinks: {{}}", "g.yaml:2: links: unknown key. "
+         "Allowed: name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed"),
         (f"{SMALL}\nsede: 1", "g.yaml:2: sede: unknown key. Did you mean 'seed'? "
          "Allowed: name, nodes, limits, place, carrier, restart, hosts, keys, allow_plaintext, publish, seed"),
         (f"{SMALL}\nseed: -1", "g.yaml:2: seed: must be 0 to 9223372036854775807, not -1"),
@@ -702,6 +702,11 @@ nodes:
 limits: {hang_s: 5.0}
 place: {view: window}
 carrier: shm
+restart: false
+hosts: {}
+keys: ''
+allow_plaintext: false
+publish: {}
 seed: 3
 """
     )

@@ -1,0 +1,287 @@
+"""Faults that are injected for real, and what the engine promises of each; see docs/faults.md."""
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from injection import ROOT, children_of, eat_memory, environment, stopped, wait_for
+from test_run import CHAIN, lines, run_text
+from toys import Number, Relay
+
+from pipeline import config
+from pipeline.children import socket_folder
+from pipeline.errors import ConfigError
+from pipeline.report import write_stats
+from pipeline.run_folder import LOCK_FILE, claimed
+from pipeline.runner import RunResult, run
+
+MB_ROWS = 16_384  # rows of 64 bytes in a payload of 1 MiB
+
+
+class Hungry(Relay):
+    """Dies of hunger in one of several ways."""
+
+    @dataclass(frozen=True)
+    class Params:
+        how: Annotated[str, "raise: as Python does; killed: as the kernel does"] = "raise"
+
+    def process(self, number: Number) -> Iterator[Number]:
+        if number.value == 3:
+            if self.params.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            eat_memory(64 << 20)
+        yield number
+
+
+@contextmanager
+def stopping(out: Path, index: int, seconds: float) -> Iterator[None]:
+    """Stop a process of the run in this process for a while, once the run has begun."""
+
+    def stop() -> None:
+        wait_for(lambda: (out / "collect.txt").exists())
+        time.sleep(0.3)
+        with stopped(children_of(os.getpid())[index]):
+            over.wait(seconds)
+
+    over = threading.Event()
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def run_graph(text: str, out: Path, *sets: str) -> RunResult:
+    return run(config.load_text(text, "test.yaml", sets), out)
+
+
+# ------------------------------------------------------------------ slow and stalled consumers
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from pipeline import config
+from pipeline.runner import run
+graph = config.load(Path(sys.argv[1]), sys.argv[3:])
+result = run(graph, Path(sys.argv[2]))
+assert result.report.state == "complete", result.report.why
+peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+sys.stdout.write(" ".join(str(peak // 1024) for peak in peaks))
+"""
+
+
+def peaks_mb(tmp_path: Path, frames: int, delay_ms: int, *sets: str) -> list[int]:
+    """Return the peak memory of a runner and of its largest group, behind a slow consumer."""
+    (tmp_path / "chain.yaml").write_text(CHAIN)
+    slow = [f"count.params.rows={MB_ROWS}", f"count.params.count={frames}"]
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(tmp_path / "chain.yaml"), str(tmp_path / "out"),
+         *slow, f"collect.params.delay_ms={delay_ms}", *sets],
+        env=environment(tmp_path), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert lines(tmp_path / "out") == [f"{i} {i}" for i in range(frames)]
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.parametrize("place", ["place={}", "place={count: a, collect: b}"])
+@pytest.mark.parametrize(
+    ("few", "many", "delay_ms"), [(40, 240, 5), pytest.param(40, 1000, 200, marks=pytest.mark.long)]
+)
+@pytest.mark.timeout(600)
+def test_behind_a_slow_consumer_all_wait_nothing_is_lost_and_memory_does_not_grow(
+    tmp_path: Path, place: str, few: int, many: int, delay_ms: int
+) -> None:
+    before = peaks_mb(tmp_path, few, delay_ms, place)
+    after = peaks_mb(tmp_path, many, delay_ms, place)
+    assert max(b - a for a, b in zip(before, after, strict=True)) < 20
+
+
+STALLED = """
+name: stalled
+nodes:
+  count:   {type: "toys:Count", params: {count: 300}}
+  relay:   {type: "toys:Relay", inputs: {number: count.number}, params: {delay_ms: 4}}
+  collect: {type: "toys:Collect", inputs: {number: relay.number}}
+place: {relay: heavy}
+"""
+
+
+def test_a_consumer_that_is_stopped_for_a_while_delays_the_run_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    with stopping(tmp_path, 0, 1.5):
+        result = run_graph(STALLED, tmp_path, "limits.hang_s=5")
+    assert result.report.state == "complete"
+    assert result.report.seconds > 1.5
+    assert lines(tmp_path) == [f"{i} {i}" for i in range(300)]
+
+
+def test_a_process_that_is_stopped_for_too_long_is_named_and_killed(tmp_path: Path) -> None:
+    with stopping(tmp_path, 0, 60):
+        began = time.monotonic()
+        result = run_graph(STALLED, tmp_path, "limits.hang_s=1", "count.params.count=100_000")
+    assert result.exit_code == 6
+    assert result.failure is not None
+    assert result.failure.text == "node 'relay' hangs: its process has not answered for 1 s"
+    assert time.monotonic() - began < 10
+    assert not children_of(os.getpid())
+    done = lines(tmp_path)
+    assert done == [f"{i} {i}" for i in range(len(done))]
+
+
+LIVE = """
+name: live
+nodes:
+  count:   {type: "toys:Count", params: {count: 300, live: true}}
+  relay:   {type: "toys:Relay", inputs: {number: count.number}}
+  collect: {type: "toys:Collect", inputs: {number: relay.number}, params: {ages: true}}
+  view:    {type: "toys:Collect", inputs: {number: count.number}}
+place: {view: apart}
+"""
+
+
+def test_a_stalled_viewer_of_a_live_stream_makes_nobody_else_late(tmp_path: Path) -> None:
+    with stopping(tmp_path, 0, 1.5):
+        result = run_graph(LIVE, tmp_path)
+    assert result.report.state == "complete"
+    rows = [line.split() for line in (tmp_path / "collect.txt").read_text().splitlines()]
+    ages_ms = [float(row[4]) for row in rows if len(row) == 5]
+    assert len(ages_ms) > 200
+    assert sorted(ages_ms)[len(ages_ms) * 95 // 100] < 100
+    balances = {b.sink: b for b in result.report.balances}
+    assert balances["view.number"].account.gaps > 80  # of 150 while it was stopped
+    assert all(balance.holds for balance in balances.values())
+
+
+# ------------------------------------------------------------------ memory
+
+
+def test_memory_that_a_node_does_not_get_is_named(tmp_path: Path) -> None:
+    text = CHAIN.replace("toys:Relay", "test_injected_faults:Hungry")
+    result = run_graph(text, tmp_path, "place={relay: heavy}")
+    assert result.exit_code == 6
+    assert result.failure is not None
+    assert re.fullmatch(
+        r"node 'relay' failed at stream 'count', frame 3: _?\w*MemoryError: Unable to allocate .*",
+        result.failure.text,
+    )
+    assert lines(tmp_path) == ["0 0", "1 1", "2 2"]
+
+
+def test_a_process_that_the_kernel_kills_is_named_with_the_usual_reason(tmp_path: Path) -> None:
+    text = CHAIN.replace("toys:Relay", "test_injected_faults:Hungry")
+    result = run_graph(text, tmp_path, "place={relay: heavy}", "relay.params.how=killed")
+    assert result.exit_code == 6
+    assert result.failure is not None
+    assert result.failure.text.startswith(
+        "node 'relay': its process was killed by SIGKILL: out of memory?"
+    )
+
+
+# ------------------------------------------------------------------ run folders and sockets
+
+
+def test_a_second_run_in_the_folder_of_a_running_one_is_refused(tmp_path: Path) -> None:
+    with claimed(tmp_path), pytest.raises(ConfigError) as caught:
+        run_text(CHAIN, tmp_path)
+    assert str(caught.value) == (
+        f"another run writes into {tmp_path} (process {os.getpid()}): choose another --out"
+    )
+    assert run_text(CHAIN, tmp_path).report.state == "complete"
+    assert not (tmp_path / LOCK_FILE).exists()
+
+
+def test_a_run_that_was_killed_does_not_keep_its_folder(tmp_path: Path) -> None:
+    hold = "import sys, time; from pathlib import Path; from pipeline.run_folder import claimed\n"
+    hold += "with claimed(Path(sys.argv[1])): time.sleep(60)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "out")], env=environment(tmp_path)
+    )
+    lock = tmp_path / "out" / LOCK_FILE
+    wait_for(lambda: lock.exists() and lock.stat().st_size)
+    with pytest.raises(ConfigError, match=rf"another run .* \(process {holder.pid}\)"):
+        run_text(CHAIN, tmp_path / "out")
+    holder.kill()
+    holder.wait()
+    assert lock.exists()
+    assert run_text(CHAIN, tmp_path / "out").report.state == "complete"
+
+
+def test_sockets_of_a_dead_run_are_removed_though_its_process_id_is_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    base = tmp_path / f"posestream-{os.getuid()}"
+    stale = base / f"{os.getppid()}-stale"  # a program that lives, and holds nothing here
+    stale.mkdir(parents=True)
+    (stale / "relay-0").touch()
+    with socket_folder() as first:
+        assert not stale.exists()
+        with socket_folder() as second:
+            assert first.exists()
+            assert first != second
+        assert first.exists()
+    assert list(base.iterdir()) == []
+
+
+def test_a_run_that_cannot_write_its_last_file_says_so(tmp_path: Path) -> None:
+    graph = config.load_text(CHAIN, "test.yaml", [])
+    report = run(graph, tmp_path / "out").report
+    (tmp_path / "stats.json").mkdir()
+    unwritten = write_stats(report, tmp_path)
+    assert unwritten is not None
+    assert unwritten.exit_code == 6
+    assert unwritten.text == f"cannot write {tmp_path / 'stats.json'}: Is a directory"
+
+
+# ------------------------------------------------------------------ clocks
+
+
+def test_a_wall_clock_that_is_set_back_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(2_000_000_000, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock) * 10**9)
+    result = run_graph(LIVE, tmp_path, "place={}", "count.params.count=50")
+    assert result.report.state == "complete"
+    assert 0.4 < result.report.seconds < 30
+    assert [balance.account.results for balance in result.report.balances] == [50, 50]
+
+
+def calls_of_the_wall_clock(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("time.time", "time.time_ns"):
+            yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_nobody_asks_the_wall_clock_how_long_something_took() -> None:
+    files = [p for folder in ("pipeline", "nodes") for p in (ROOT / folder).rglob("*.py")]
+    assert [call for path in files for call in calls_of_the_wall_clock(path)] == []
+
+
+# ------------------------------------------------------------------ the table of promises
+
+
+def test_every_test_that_the_table_of_faults_names_exists() -> None:
+    table = (ROOT / "docs" / "faults.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)::(\w+)`", table)
+    assert len(named) > 20
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = [
+        f"{file}::{name}" for file, name in named if f"def {name}(" not in files.get(file, "")
+    ]
+    assert missing == []
