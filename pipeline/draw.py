@@ -14,7 +14,7 @@ def draw_text(graph: Graph) -> str:
     """Return a paragraph for each node: how it runs, what it takes from where, what it gives."""
     paragraphs = [_headline(graph)]
     for spec in graph.nodes.values():
-        rows = [*_input_rows(spec, graph), *_output_rows(spec)]
+        rows = [*_input_rows(spec, graph), *_output_rows(spec, graph)]
         title = f"{spec.name}: {spec.type}   {', '.join(_manner(spec, graph))}"
         paragraphs.append("\n".join([title, *_align(rows)]))
     return "\n\n".join(paragraphs)
@@ -38,7 +38,8 @@ def draw_mermaid(graph: Graph) -> str:
 def _headline(graph: Graph) -> str:
     limits = f"hang limit {graph.hang_s:g} s, seed {graph.seed}"
     carrier = f", processes linked by {graph.carrier}" if graph.place else ""
-    return f"{graph.name}   {limits}{carrier}"
+    restart = ", started again when they die" if graph.restart else ""
+    return f"{graph.name}   {limits}{carrier}{restart}"
 
 
 def _manner(spec: NodeSpec, graph: Graph) -> Iterator[str]:
@@ -55,7 +56,9 @@ def _manner(spec: NodeSpec, graph: Graph) -> Iterator[str]:
         yield f"batch {spec.batch.size} within {spec.batch.wait_ms:g} ms"
     if spec.workers > 1:
         yield f"{spec.workers} workers"
-    yield f"process {graph.place.get(spec.name, MAIN)}"
+    group = graph.place.get(spec.name, MAIN)
+    at = f" at {graph.hosts[group]}" if group in graph.hosts else ""
+    yield f"process {group}{at}"
 
 
 def _input_rows(spec: NodeSpec, graph: Graph) -> Iterator[list[str]]:
@@ -71,9 +74,12 @@ def _input_rows(spec: NodeSpec, graph: Graph) -> Iterator[list[str]]:
             ]
 
 
-def _output_rows(spec: NodeSpec) -> Iterator[list[str]]:
+def _output_rows(spec: NodeSpec, graph: Graph) -> Iterator[list[str]]:
     for name, output in spec.node_class.outputs.items():
-        yield ["out", f"{name}: {output.message.__name__}", "" if output.dense else "sparse"]
+        endpoint = graph.publish.get(f"{spec.name}.{name}")
+        notes = ["" if output.dense else "sparse", f"published at {endpoint}" if endpoint else ""]
+        text = ", ".join(note for note in notes if note)
+        yield ["out", f"{name}: {output.message.__name__}", text]
 
 
 def _align(rows: Iterable[list[str]]) -> list[str]:

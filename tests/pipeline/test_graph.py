@@ -335,6 +335,17 @@ end: graph_nodes:View   join latest, process window
     )
 
 
+def test_the_text_shows_machines_restarts_and_what_is_published() -> None:
+    more = (
+        'place: {end: window, find: gpu}\nhosts: {gpu: "tcp://127.0.0.1:5700"}\n'
+        'publish: {find.points: "tcp://127.0.0.1:5601", mark.note: "ipc:///tmp/notes"}\n'
+    )
+    text = draw_text(load(*DRAWN, more=more))
+    assert "2 workers, process gpu at tcp://127.0.0.1:5700\n" in text
+    assert "out  points: Points  published at tcp://127.0.0.1:5601\n" in " ".join(text.split(" "))
+    assert "sparse, published at ipc:///tmp/notes\n" in text
+
+
 def test_mermaid_shows_the_same_with_a_box_for_each_process() -> None:
     graph = load(*DRAWN, more="place: {end: window}\n")
     assert (
