@@ -67,12 +67,13 @@ class StoredZip:
         except NodeError:
             directory = self._directory.read(0, size)
             self._directory.close()  # makes room for its copy
-            self._close_with(list(_headers(directory)), start)
+            if not self._keeps_all(list(_headers(directory)), start):
+                raise
         finally:
             self._file.close()
 
-    def _close_with(self, headers: list[tuple[bytes, int]], end: int) -> None:
-        """Write the table of contents of as many entries as there is room for.
+    def _keeps_all(self, headers: list[tuple[bytes, int]], end: int) -> bool:
+        """Write the table of contents of as many entries as there is room for; say if of all.
 
         Args:
             headers: of each entry its row of the table, and where it begins.
@@ -86,10 +87,10 @@ class StoredZip:
             try:
                 self._file.write(table)
                 self._write_end(start, len(table), num_kept)
-                return
+                return num_kept == len(headers)
             except NodeError:
                 if not num_kept:
-                    raise
+                    return False
                 num_kept = num_kept * 9 // 10
 
     def _write_end(self, start: int, size: int, count: int) -> None:

@@ -189,7 +189,7 @@ class Attacker:
 
 def hello(link: str, **changes: object) -> bytes:
     """Return a hello as pipeline/outlets.py has it, of somebody who does not know the secret."""
-    values = {"run": "0" * 32, "link": link, "credit": 2**62}
+    values = {"run": "0" * 32, "link": link, "credit": 4}
     return msgspec.msgpack.encode(values | changes)
 
 
@@ -199,6 +199,7 @@ def wrong_hellos(link: str) -> Iterator[bytes]:
     yield hello(link, run="\u00e9" * 32)
     yield hello(link, run=b"\xff")
     yield hello(link, credit=-5)
+    yield hello(link, credit=2**32)
     yield hello(link, credit=2**64 - 1)
     yield hello(link, position={"back": -3, "have": {"count": [1, 2]}})
     yield hello(link, position={"number": 2**63, "have": {str(i): [i] * 40 for i in range(900)}})

@@ -166,9 +166,10 @@ def test_a_wrong_hello_is_refused_before_and_after_the_right_one(
 def test_a_namesake_of_a_good_peer_has_no_say(scene: Callable[[str], Scene]) -> None:
     by_ipc = scene("ipc")
     by_ipc.meet()
-    namesake = by_ipc.stranger(f"{EDGE.name}#0")
-    for parts in ([b"H", hello(EDGE.name)], [b"B"], [b"B", b"B"], [b"C", b"\1\0\0\0"]):
-        namesake.send_multipart(parts)
+    for incarnation in (0, 1):
+        namesake = by_ipc.stranger(f"{EDGE.name}#{incarnation}")
+        for parts in ([b"H", hello(EDGE.name)], [b"B"], [b"B", b"B"], [b"C", b"\1\0\0\0"]):
+            namesake.send_multipart(parts)
     by_ipc.hear()
     assert not by_ipc.outlets.is_done
     assert by_ipc.outlets.senders[EDGE.name].credit == EDGE.window

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,8 @@ def test_all_records_before_the_one_without_room_can_be_read(name: str, tmp_path
         num_written = write_until_full(writer, RECORDS[name])
         with pytest.raises(NodeError) as caught:
             writer.write(RECORDS[name](num_written))
-        writer.close()
+        with suppress(NodeError):  # an archive says that it had to drop some
+            writer.close()
     path = r"/(poses|keyframes|trajectory_cam_0|matches)\.(jsonl|tum|npz)"
     expected = f"cannot write {re.escape(str(tmp_path))}{path}: File too large: {re.escape(CURE)}"
     assert re.fullmatch(expected, str(caught.value))
@@ -112,7 +114,7 @@ def test_an_archive_without_room_for_its_table_of_contents_keeps_what_it_can(
     made = StoredZip(tmp_path / "a.npz")
     for index in range(9):
         made.add(f"{index}", b"x" * 100)
-    with files_of_at_most(9 * 131):
+    with files_of_at_most(9 * 131), pytest.raises(NodeError, match=r"a.npz: File too large"):
         made.close()
     with np.load(tmp_path / "a.npz") as archive:
         assert archive.files == [str(index) for index in range(6)]
