@@ -28,6 +28,7 @@ SILENCE_MS = 2000  # after a heartbeat without an answer; noticed within 3 s in 
 LINGER_MS = 1000
 BEAT_MS = 500  # how often each end looks whether it still has a peer
 MAX_MESSAGE_BYTES = 16 * 2**20
+MAX_WAITING = 1000  # messages of one peer that nobody has heard yet
 
 HANDSHAKE_FAILED = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -175,7 +176,7 @@ def open_line_socket(context: Context, kind: int) -> zmq.Socket[bytes]:
     """Return a socket for one end of a control line."""
     socket = context.socket(kind)
     socket.setsockopt(zmq.SNDHWM, 0)
-    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.setsockopt(zmq.RCVHWM, MAX_WAITING)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)

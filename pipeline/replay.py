@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
@@ -30,7 +31,7 @@ class ReplayError(Exception):
 class Position(msgspec.Struct, forbid_unknown_fields=True):
     """What a consumer has, and what it wants next."""
 
-    number: int = 0
+    number: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Number on the link of the next item."""
     keys: dict[str, int] = {}
     """Stream -> keys that came by the link."""
@@ -38,7 +39,7 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
     """The last keys for which nothing more is to be done."""
     totals: dict[str, int] = {}
     """Stream -> keys from its beginning to the end of `have`; the same on all links."""
-    back: int = 0
+    back: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Messages before the end of `have` that are wanted again, to build up a node's memory."""
     ended: list[str] = []
     """Streams of which nothing is wanted."""

@@ -13,6 +13,9 @@ socket is one byte that says what it is, and:
     S shared   the same, large arrays by handles (pipeline/parcels.py)
     T token    nothing: items of the same process lie in `Loans`, where there were none before
     B bye      nothing: the consumer has all it wants
+
+A port of tcp is open to strangers: there ZeroMQ itself asks for the secret of the run (PLAIN, RFC
+24) or for keys (CURVE), before it takes any message.
 """
 
 from __future__ import annotations

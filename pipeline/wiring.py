@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,7 @@ class Wiring:
         """Return the wiring of a process that runs the nodes `local`."""
         context: Context = zmq.Context()
         context.set(zmq.MAX_SOCKETS, 16384)
+        _allow_many_descriptors()
         if keys is not None:
             Gatekeeper(context, keys)
         return cls(context, run, frozenset(local), shares_memory, keys, machines or {}, incarnation)
@@ -189,3 +191,12 @@ def _why(error: zmq.ZMQError) -> str:
 def has_message(socket: zmq.Socket[bytes]) -> bool:
     """Say whether a message can be received now, which is cheaper than to try and to catch."""
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
+def _allow_many_descriptors() -> None:
+    """Use the descriptors that this process may have: strangers at a port must not use them up."""
+    with suppress(ImportError, OSError, ValueError):  # not everywhere, not for everyone
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
