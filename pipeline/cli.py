@@ -136,6 +136,8 @@ def _run_command(arguments: list[str]) -> int:
         return _fail(error.exit_code, *problems, as_json=as_json)
     except TyperException as error:
         text = f"{error.format_message()} (posestream --help lists the commands)"
+        if "extra argument" in text:
+            text += "; several files are named as one, in quotes: 'photos/*.jpg'"
         return _fail(error.exit_code, text, as_json=as_json)
     except ImportError as error:
         needs_libraries = "libg" in str(error).lower()

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.errors import ConfigError
 from pipeline.messages import Item, Kind
@@ -194,6 +195,10 @@ class Listener:
         self._socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
         self._next: dict[str, int] = {}  # number by topic
         self._open: set[str] = set()
+        self._is_connected = False
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
         try:
             if guard is not None:
                 guard(self._socket)
@@ -213,8 +218,16 @@ class Listener:
 
     @property
     def has_ended(self) -> bool:
-        """Whether something was heard, and every topic of it has ended."""
-        return bool(self._next) and not self._open
+        """Whether every topic that was heard has ended, and who published is gone.
+
+        While it is there, a stream of which nothing was heard yet may begin.
+        """
+        if not self._next or self._open:
+            return False
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        return not self._is_connected and not self._socket.poll(0)
 
     def hear(self, timeout_ms: int) -> Heard | None:
         """Return the next message, or None if none comes in time.
@@ -230,6 +243,8 @@ class Listener:
 
     def close(self) -> None:
         """Hear no more."""
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
         self._socket.close()
         self._context.term()
 

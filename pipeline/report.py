@@ -18,7 +18,7 @@ from pipeline.config.flow import Flow
 from pipeline.errors import NodeError
 from pipeline.graph import Graph, InputRef, JoinRule
 from pipeline.group import Failure
-from pipeline.run_folder import LOCK_FILE
+from pipeline.run_folder import LOCK_FILE, unwritable
 from pipeline.stats import Account, Balance, NodeStats
 
 STATS_FILE = "stats.json"
@@ -52,9 +52,28 @@ class Report:
         return frames / self.seconds if self.seconds > 0 else 0.0
 
 
+def begin_folder(graph: Graph, out: Path) -> None:
+    """Remove what an earlier run left, and write the configuration of this one.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        forget_earlier_run(out)
+        write_resolved(graph, out)
+    except OSError as error:
+        raise unwritable(out, error) from error
+
+
 def write_resolved(graph: Graph, out: Path) -> None:
-    """Write the whole configuration with its defaults into the run folder."""
-    (out / CONFIG_FILE).write_text(config.resolved_yaml(graph))
+    """Write the whole configuration with its defaults into the run folder, for the user alone.
+
+    It may hold an address with a password.
+    """
+    path = out / CONFIG_FILE
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(config.resolved_yaml(graph))
 
 
 def settle(

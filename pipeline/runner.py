@@ -19,8 +19,8 @@ from pipeline.messages import Message
 from pipeline.node import Node, Resources
 from pipeline.party import Party
 from pipeline.remote_child import RemoteChild
-from pipeline.report import Report, forget_earlier_run, settle, write_resolved, write_stats
-from pipeline.run_folder import Claim, claimed, unwritable
+from pipeline.report import Report, begin_folder, settle, write_stats
+from pipeline.run_folder import Claim, claimed
 from pipeline.stats import NodeStats
 
 WATCH_S = 0.05
@@ -118,7 +118,7 @@ def run(graph: Graph, out: Path, on_status: Status | None = None) -> RunResult:
         NodeError: a process group did not start.
     """
     with claimed(out) as claim:
-        _prepare(graph, out)
+        begin_folder(graph, out)
         return _run_in(graph, out, claim, on_status)
 
 
@@ -164,14 +164,6 @@ def _run_in(graph: Graph, out: Path, claim: Claim, on_status: Status | None) -> 
     for child in children:
         child.conclude(result.exit_code, report.why or report.state)
     return result
-
-
-def _prepare(graph: Graph, out: Path) -> None:
-    try:
-        forget_earlier_run(out)
-        write_resolved(graph, out)
-    except OSError as error:
-        raise unwritable(out, error) from error
 
 
 def _groups(graph: Graph) -> list[tuple[str, list[str]]]:

@@ -86,7 +86,9 @@ class Peer:
         self.meet()
 
     def end(self) -> tuple[int, list[str], list[str]]:
-        """Return exit code, and the lines of both outputs."""
+        """Publish no more; return exit code, and the lines of both outputs."""
+        self._socket.close(linger=5000)
+        self._context.term()
         out, err = self.listener.communicate(timeout=20)
         return self.listener.returncode, out.splitlines(), err.splitlines()
 

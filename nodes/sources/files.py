@@ -19,6 +19,8 @@ NOT_FRAMES = frozenset({"mask.png"})
 
 def missing(path: Path, what: str = "file") -> InputError:
     """Build the error for a path that does not exist, with the nearest name beside it."""
+    if path.is_symlink():
+        return InputError(f"{path} is a symbolic link that leads nowhere: to {path.readlink()}")
     folder = path.absolute().parent
     if not folder.is_dir():
         return InputError(f"no such {what}: {path} (there is no folder {folder})")

@@ -47,11 +47,26 @@ def recognise(target: str, camera: str | None = None) -> Recognised | None:
         InputError: the input is missing, empty, or of no known kind.
         MissingDependencyError: it is read by a package that is not installed.
     """
-    found = _recognise(target, camera)
-    if found is None or camera is None:
-        return found
-    require_file(split_choice(Path(camera))[0], "calibration file")
+    try:
+        found = _recognise(_spelt(target), camera)
+        if found is None or camera is None:
+            return found
+        require_file(split_choice(Path(_spelt(camera)))[0], "calibration file")
+    except OSError as error:
+        raise InputError(f"{error.filename or target} cannot be read: {error.strerror}") from error
     return Recognised(found.kind, [*found.overrides, _set("params.camera", _absolute(camera))])
+
+
+def _spelt(path: str) -> str:
+    """Return a path, which must be UTF-8: OpenCV dies of others, and no configuration holds them.
+
+    Raises:
+        InputError: it is not.
+    """
+    if path.isprintable() or path.encode(errors="ignore").decode() == path:
+        return path
+    shown = path.encode(errors="replace").decode()
+    raise InputError(f"the name {shown!r} is not UTF-8: rename it, or its folder")
 
 
 def _recognise(target: str, camera: str | None) -> Recognised | None:

@@ -130,7 +130,9 @@ class RosRecording(Recorded):
     def _looked_up(self) -> tuple[str, Topic, Camera | None, str]:
         """Look into the bag once: its form, the topic, the calibration, and whether it is cut."""
         with closing(self.open_bag()) as bag:
-            if bag.is_cut and not any(topic.kind in PICTURES for topic in bag.topics):
+            if bag.is_cut and not any(
+                topic.kind in PICTURES and topic.count for topic in bag.topics
+            ):
                 raise InputError(
                     f"{self.name} is cut off or damaged before its first image: {bag.is_cut}"
                 )

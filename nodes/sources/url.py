@@ -34,7 +34,9 @@ class Url(LiveSource):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if scheme_of(self.url) not in PROTOCOLS or not self.url.partition("://")[2]:
+            if scheme_of(self.url) in PROTOCOLS and not self.url.partition("://")[2]:
+                raise ValueError(f"url must name a host, such as rtsp://camera/, not {self.url!r}")
+            if scheme_of(self.url) not in PROTOCOLS:
                 schemes = ", ".join(f"{scheme}://" for scheme in PROTOCOLS)
                 raise ValueError(f"url must begin with one of {schemes}, not {masked(self.url)!r}")
             if self.transport not in TRANSPORTS:

@@ -162,11 +162,13 @@ def _sayer(target: str, as_json: bool) -> Say:
     """Return what tells the user what is done."""
     if not as_json:
         return lambda text: console.print(text, markup=False)
-    recognised = f"{target}: "
+    from pipeline.launch import shown
+
+    recognised = f"{shown(target)}: "
 
     def say(text: str) -> None:
         if text.startswith(recognised):
-            emit("recognised", input=target, kind=text.removeprefix(recognised))
+            emit("recognised", input=shown(target), kind=text.removeprefix(recognised))
         else:
             emit("note", text=text)
 

@@ -152,6 +152,11 @@ def test_each_stream_has_its_own_numbers_and_ends_by_itself(
     assert not listener.has_ended
     publisher.publish("number", Item(Kind.EOS, "right", 0, 0))
     hear(listener, 1)
+    assert not listener.has_ended  # another stream may begin, as long as somebody publishes
+    publisher.close()
+    deadline = time.monotonic() + 5
+    while not listener.has_ended and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert listener.has_ended
 
 
