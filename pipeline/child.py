@@ -151,7 +151,10 @@ class _Pipes:
         self._reports = reports
 
     def say(self, report: Report) -> None:
-        self._reports.write(msgspec.json.encode(report) + b"\n")
+        try:
+            self._reports.write(msgspec.json.encode(report) + b"\n")
+        except BrokenPipeError:
+            os._exit(1)  # as in next_order
 
     def next_order(self) -> Order | None:
         line = self._orders.readline()

@@ -167,6 +167,6 @@ def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
-            continue  # nobody reads it
+        except OSError:
+            continue  # nobody reads it, or there is no room for it
     os._exit(code)

@@ -10,7 +10,16 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.table import Table
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Terminal(Console):
+    """Rich would leave with code 1 once nobody reads any more; a run goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Let all that is still said vanish."""
+        self.quiet = True
+
+
+console = _Terminal(stderr=True, highlight=False, soft_wrap=True)
 _shows_traces = False
 
 
