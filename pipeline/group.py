@@ -101,8 +101,7 @@ class Group:
 
     def heed(self, change: Change) -> None:
         """Take note of what has changed among the other processes."""
-        self._wiring.endpoints.update(change.endpoints)
-        self._wiring.incarnations.update(dict.fromkeys(change.endpoints, change.incarnation))
+        self._wiring.move(change.endpoints, change.incarnation)
         self._wiring.gone.update(change.gone)
 
     def failure(self) -> Failure | None:

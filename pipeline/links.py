@@ -6,7 +6,7 @@ by the newest, and the loss is announced by a GAP before the next item. GAP and 
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.graph import Policy
@@ -40,14 +40,17 @@ class Sender:
         self._kept = Kept(keeps, with_messages=policy is Policy.LOSSLESS)
         self._again: deque[Item] = deque()  # lossless: to be sent before anything else
         self._resets: set[str] = set()  # latest: streams whose next item declares a break
-        self._begin: tuple[Position, Position] | None = None
+        self._begin: Position | None = None
+        self._base = Position()
+        self._passed: dict[str, int] = {}  # keys of each stream that were offered, from its begin
 
     def begin(self, position: Position, base: Position) -> None:
         """Go on where a producer that has died ended: behind what the consumer has.
 
         base: what this producer itself begins after.
         """
-        self._begin = position, base
+        self._begin, self._base = position, base
+        self._kept.begin(position)
         self._next_number = position.number
         self._keys.update(position.keys)
 
@@ -91,6 +94,8 @@ class Sender:
     def offer(self, item: Item) -> None:
         """Take an item, to be sent now or, on a `latest` link, when there is credit."""
         wanted = self._wanted(item)
+        if self._begin is not None and item.kind is not Kind.EOS:
+            self._passed[item.stream] = self._before(item) + item.count
         if wanted is None:
             return
         if self.policy is Policy.LOSSLESS:
@@ -99,7 +104,11 @@ class Sender:
             self._put_into_mailbox(wanted)
 
     def _wanted(self, item: Item) -> Item | None:
-        return item if self._begin is None else self._begin[0].rest_of(item, self._begin[1])
+        return item if self._begin is None else self._begin.rest_of(item, self._before(item))
+
+    def _before(self, item: Item) -> int:
+        """Return the keys of a stream before an item, also those of a producer that has died."""
+        return self._passed.get(item.stream, self._base.total_before(item))
 
     def _put_into_mailbox(self, item: Item) -> None:
         waiting = self._waiting.setdefault(item.stream, [])
@@ -173,7 +182,7 @@ class Receiver:
         self.window = window
         self.on_idle = on_idle
         self.queue: deque[Item] = deque()
-        self._history = History({})
+        self._history = History(Position())
         self._next_number = 0
         self._outstanding = 0  # credit granted, not yet used
         self._queued = 0  # items of the queue that occupy the window
@@ -200,9 +209,9 @@ class Receiver:
             self._queued += 1
         self.queue.append(item)
 
-    def begin(self, totals: Mapping[str, int]) -> None:
-        """Take over from a consumer that died; `totals` are the keys that it settled."""
-        self._history = History(totals)
+    def begin(self, position: Position) -> None:
+        """Take over from a consumer that died, at `position`."""
+        self._history = History(position)
 
     def lose_producer(self) -> Position:
         """Forget the credit that a producer took with it; return where another one goes on."""

@@ -105,9 +105,10 @@ class Loop:
         try:
             self._watched("opening", lambda: self.node.open(resources))
             self._wait_until(lambda: self.outlets.is_connected)
-            self._work()
-            self._wait_until(lambda: self.outlets.is_drained and self.outlets.is_done)
-            self._leave()
+            if not self.outlets.is_abandoned:  # else its process died when all was done here
+                self._work()
+                self._wait_until(lambda: self.outlets.is_drained and self.outlets.is_done)
+                self._leave()
             self.stats.is_finished = True
         except StoppedError:
             pass

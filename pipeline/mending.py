@@ -53,6 +53,8 @@ class Mender:
     snapshot: Snapshot
     endpoints: dict[str, str] = field(default_factory=dict)
     """Where all nodes are bound for other processes."""
+    is_draining: bool = False
+    """Whether sources are to end their streams."""
     _patients: dict[str, _Patient] = field(default_factory=dict)
     _gone: set[str] = field(default_factory=set)
 
@@ -90,8 +92,7 @@ class Mender:
         gone = {name for name, stats in self.snapshot().items() if stats.is_finished}
         if gone != self._gone:
             self._gone = gone
-            for child in self.children:
-                child.heed(Change(gone=sorted(gone)))
+            self._announce(Change(gone=sorted(gone)))
 
     def _treat(self, index: int, child: Party) -> None:
         patient = self._patients.setdefault(child.name, _Patient())
@@ -108,8 +109,10 @@ class Mender:
 
     def _diagnose(self, patient: _Patient, now: float) -> None:
         """Note a death; the more in a row without anything done, the longer the wait."""
-        accounts = [s.accounts for s in self.snapshot().values()]
-        done = sum(a.total for ports in accounts for p in ports.values() for a in p.values())
+        nodes = self.snapshot()
+        sinks = [n for n, spec in self.graph.nodes.items() if not spec.node_class.outputs]
+        ports = [port for name in sinks for port in list(nodes[name].accounts.values())]
+        done = sum(account.total for port in ports for account in list(port.values()))
         patient.fruitless = patient.fruitless + 1 if done == patient.done else 1
         patient.deaths, patient.done = patient.deaths + 1, done
         patient.due = now + min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** (patient.fruitless - 1))
@@ -128,6 +131,8 @@ class Mender:
         self.endpoints.update(endpoints)
         self._announce(Change(endpoints, child.incarnation), but=child)
         child.start(self.endpoints)
+        if self.is_draining:
+            child.drain()
 
     def _announce(self, change: Change, but: Party | None = None) -> None:
         self.tell(change)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pipeline.calls import Calls, Settled
 from pipeline.graph import Edge, Graph, JoinRule, NodeSpec, Policy
@@ -76,6 +76,11 @@ class NodeLoop(Loop):
             inlet.connect(wanted)
         while self._open_streams or not self._is_quiet():
             self._advance()
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._follow_producers()  # they may wait for this node's hello until its bye
+            self._poll(POLL_MS)
 
     def _leave(self) -> None:
         for inlet in self._inlets:

@@ -66,12 +66,13 @@ class Outlets:
 
     def can_offer(self, link: str, item: Item) -> bool:
         """Say whether a link takes the item now."""
-        return self.senders[link].can_offer(item)
+        return not self._is_wanted(link) or self.senders[link].can_offer(item)
 
     def offer(self, link: str, item: Item) -> None:
         """Send an item on a link, or put it into its mailbox."""
-        self.senders[link].offer(item)
-        self._send(link)
+        if self._is_wanted(link):
+            self.senders[link].offer(item)
+            self._send(link)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
         """Return a new array for a message; it may be called from any thread."""
@@ -101,6 +102,11 @@ class Outlets:
         return not self._remaining(self._leaving)
 
     @property
+    def is_abandoned(self) -> bool:
+        """Whether all consumers have ended, and nothing is wanted any more."""
+        return bool(self.edges) and not self._remaining(self.edges)
+
+    @property
     def is_drained(self) -> bool:
         """Whether nothing waits for credit."""
         return all(self.senders[link].is_drained for link in self._remaining(self.edges))
@@ -113,7 +119,7 @@ class Outlets:
         streams = {link: self.edges[link].streams for link in self._positions}
         base = settle(((p, streams[link]) for link, p in self._positions.items()), memory)
         for link, position in self._positions.items():
-            if position.have or position.ended:
+            if position.have or position.ended or position.back:
                 self.senders[link].begin(position, base)
         return base
 
@@ -144,7 +150,10 @@ class Outlets:
 
     def _remaining(self, links: Iterable[str]) -> list[str]:
         """Return those of some links whose consumer has not ended with its process."""
-        return [link for link in links if self.edges[link].consumer not in self._wiring.gone]
+        return [link for link in links if self._is_wanted(link)]
+
+    def _is_wanted(self, link: str) -> bool:
+        return self.edges[link].consumer not in self._wiring.gone
 
     def _hear(self, peer: bytes, kind: bytes, rest: list[bytes]) -> None:
         link = peer.decode(errors="replace").rpartition("#")[0]
@@ -170,6 +179,7 @@ class Outlets:
         self._positions[link] = hello.position
         self._reply(peer, b"W")
         if returns:
+            self._packer.release(link)
             self.senders[link].send_again(hello.position)
         self.senders[link].grant(hello.credit)
         self._send(link)
@@ -225,4 +235,4 @@ def read_hello(data: bytes) -> Hello | None:
 
 def _last(position: Position, stream: str) -> tuple[int, int]:
     """Return the last key of a stream that a consumer has, and how many there were up to it."""
-    return position.have.get(stream, [-1])[-1], position.totals.get(stream, 0)
+    return position.have.get(stream, [-1])[-1], position.total(stream)

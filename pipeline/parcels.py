@@ -43,7 +43,7 @@ class Packer:
         edges = list(edges)
         self._consumers = {edge.name: number for number, edge in enumerate(edges, start=1)}
         # Of each stream a consumer may keep the last item, as a matcher does.
-        num_items = sum(edge.window + len(edge.streams) for edge in edges)
+        num_items = sum(edge.window + edge.keeps + len(edge.streams) for edge in edges)
         num_slots = 2 * num_items + SPARE_SLOTS
         self._store = Store(len(edges), num_slots) if shares_memory and edges else None
 
@@ -68,6 +68,11 @@ class Packer:
         is_large = math.prod(shape) * np.dtype(dtype).itemsize >= ZERO_COPY_BYTES
         array = self._store.empty(shape, dtype) if self._store and is_large else None
         return np.empty(shape, dtype) if array is None else array
+
+    def release(self, link: str) -> None:
+        """Take back what the consumer of a link held that has died."""
+        if self._store is not None and link in self._consumers:
+            self._store.release(self._consumers[link])
 
     def close(self) -> None:
         """Give shared memory back."""

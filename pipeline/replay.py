@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -37,8 +37,10 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
     """Stream -> keys that came by the link."""
     have: Keys = {}
     """The last keys for which nothing more is to be done."""
-    totals: dict[str, int] = {}
-    """Stream -> keys from its beginning to the end of `have`; the same on all links."""
+    totals: Keys = {}
+    """Stream -> keys from its beginning to each of `have`; the same on all links."""
+    messages: dict[str, list[bool]] = {}
+    """Stream -> whether each of `have` surely was a message; all were, where nothing is said."""
     back: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Messages before the end of `have` that are wanted again, to build up a node's memory."""
     ended: list[str] = []
@@ -46,43 +48,74 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
 
     def wants_after(self, stream: str) -> int | None:
         """Return the last seq of a stream that is not wanted; None where all of it is."""
-        have = self.have.get(stream, [])
-        return have[-1 - self.back] if len(have) > self.back else None
+        count = self.settled(stream)
+        return self.have[stream][count - 1] if count else None
 
-    def rest_of(self, item: Item, base: Position) -> Item | None:
+    def settled(self, stream: str) -> int:
+        """Return how many of `have` are not wanted again, from its beginning on."""
+        count, back = len(self.have.get(stream, [])), self.back
+        is_message = self.messages.get(stream) or [True] * count
+        while back and count:
+            count -= 1
+            back -= is_message[count]
+        return count
+
+    def total(self, stream: str) -> int:
+        """Return the keys of a stream from its beginning to the end of `have`."""
+        return self.totals.get(stream, [0])[-1]
+
+    def total_before(self, item: Item) -> int:
+        """Return the keys of a stream before the first item that is sent from here on."""
+        pairs = zip(self.have.get(item.stream, []), self.totals.get(item.stream, []), strict=True)
+        return max((total for seq, total in pairs if seq < item.seq), default=0)
+
+    def rest_of(self, item: Item, before: int) -> Item | None:
         """Return an item, or what is wanted of it: nothing if it is there, the end of a GAP.
 
-        base: what the item's producer itself began after.
+        before: keys of its stream before the item.
         """
         if item.stream in self.ended:
             return None
         if item.kind is Kind.GAP:
-            return self._rest_of_gap(item, base)
+            return self._rest_of_gap(item, before)
         after = self.wants_after(item.stream)
         is_wanted = item.kind is Kind.EOS or after is None or item.seq > after
         return item if is_wanted else None
 
-    def _rest_of_gap(self, item: Item, base: Position) -> Item | None:
+    def _rest_of_gap(self, item: Item, before: int) -> Item | None:
         after = self.have.get(item.stream, [-1])[-1]  # a GAP builds up no memory
         if item.seq > after:
             return item
         if item.last <= after:
             return None
-        ahead = self.totals.get(item.stream, 0) - base.totals.get(item.stream, 0)
-        return replace(item, seq=after + 1, count=item.count - ahead)
+        there = self.total(item.stream) - before
+        return replace(item, seq=after + 1, count=item.count - there)
+
+
+class _Key(NamedTuple):
+    """A key that came: keys of its stream up to it, and whether it brought a message."""
+
+    seq: int
+    total: int
+    is_message: bool
 
 
 class History:
     """The consumer's record of a link.
 
-    base: keys of each stream that were settled before, by a process that died.
+    base: what was settled before, by a process that died, and what this one wanted of it again.
     """
 
-    def __init__(self, base: Mapping[str, int]) -> None:
+    def __init__(self, base: Position) -> None:
         self.keys: Counter[str] = Counter()
-        self._base = base
-        self._recent: dict[str, deque[int]] = {}
+        self._recent: dict[str, deque[_Key]] = {}
+        self._again: dict[str, deque[_Key]] = {}  # wanted again, not come yet
         self._ended: list[str] = []
+        for stream, have in base.have.items():
+            is_message = base.messages.get(stream) or [True] * len(have)
+            keys = list(map(_Key, have, base.totals[stream], is_message))
+            self._recent[stream] = deque(keys[: base.settled(stream)], RECENT)
+            self._again[stream] = deque(keys[base.settled(stream) :])
 
     def note(self, item: Item) -> None:
         """Note an item that came."""
@@ -91,13 +124,26 @@ class History:
             return
         self.keys[item.stream] += item.count
         recent = self._recent.setdefault(item.stream, deque(maxlen=RECENT))
-        recent.append(item.last if item.kind is Kind.GAP else item.seq)
+        last = item.last if item.kind is Kind.GAP else item.seq
+        again = self._again.get(item.stream)
+        while again and again[0].seq <= last:
+            key = again.popleft()
+            if key.seq < item.seq:  # nobody could send it again
+                recent.append(key)
+        total = (recent[-1].total if recent else 0) + item.count
+        recent.append(_Key(last, total, item.kind is Kind.DATA))
 
     def position(self, number: int) -> Position:
         """Return what to tell a producer that was started again."""
-        have = {stream: list(recent) for stream, recent in self._recent.items()}
-        totals = {stream: self._base.get(stream, 0) + self.keys[stream] for stream in have}
-        return Position(number, dict(self.keys), have, totals, 0, list(self._ended))
+        recent = {stream: keys for stream, keys in self._recent.items() if keys}
+        return Position(
+            number,
+            dict(self.keys),
+            have={stream: [key.seq for key in keys] for stream, keys in recent.items()},
+            totals={stream: [key.total for key in keys] for stream, keys in recent.items()},
+            messages={stream: [key.is_message for key in keys] for stream, keys in recent.items()},
+            ended=list(self._ended),
+        )
 
 
 def settle(positions: Iterable[tuple[Position, Iterable[str]]], memory: int) -> Position:
@@ -122,6 +168,7 @@ def settle(positions: Iterable[tuple[Position, Iterable[str]]], memory: int) -> 
     return Position(
         have={stream: p.have[stream] for stream, p in last.items() if stream in p.have},
         totals={stream: p.totals[stream] for stream, p in last.items() if stream in p.totals},
+        messages={s: p.messages[s] for s, p in last.items() if s in p.messages},
         back=back + memory,
     )
 
@@ -137,19 +184,30 @@ class Kept:
     def __init__(self, count: int, *, with_messages: bool) -> None:
         self._count = count
         self._with_messages = with_messages
-        self._items: dict[str, deque[Item]] = {}
+        self._items: dict[str, deque[tuple[Item, int]]] = {}  # each with the keys up to its end
+        self._totals: dict[str, int] = {}
+        self._begun = Position()
         self._forgotten: dict[str, int] = {}  # stream -> last seq that is not kept any more
+
+    def begin(self, position: Position) -> None:
+        """Go on counting where a consumer wants its producer to go on."""
+        self._begun = position
 
     def note(self, item: Item) -> None:
         """Keep an item that is sent."""
         if not self._count:
             return
-        if not self._with_messages and item.kind is not Kind.EOS:
-            item = item.as_gap(item.reason)
+        if item.kind is not Kind.EOS:
+            before = self._totals.get(item.stream, self._begun.total_before(item))
+            self._totals[item.stream] = before + item.count
+            item = item if self._with_messages else item.as_gap(item.reason)
         items = self._items.setdefault(item.stream, deque())
-        items.append(item)
-        if len(items) > self._count:
-            self._forgotten[item.stream] = items.popleft().seq
+        if item.kind is Kind.GAP and items and items[-1][0].kind is Kind.GAP:
+            item = merge([items.pop()[0], item], item.reason)
+        items.append((item, self._totals.get(item.stream, 0)))
+        while sum(i.kind not in (Kind.GAP, Kind.EOS) for i, _ in items) > self._count:
+            gone = items.popleft()[0]  # GAPs need no credit, so that no window bounds their number
+            self._forgotten[item.stream] = gone.last if gone.kind is Kind.GAP else gone.seq
 
     @property
     def streams(self) -> list[str]:
@@ -165,7 +223,10 @@ class Kept:
         found: dict[str, list[Item]] = {}
         for stream, items in self._items.items():
             after = self._start(position, stream)
-            found[stream] = [i for i in items if i.kind is Kind.EOS or i.seq > after]
+            wanted = (_after(item, total, after, position) for item, total in items)
+            found[stream] = [item for item in wanted if item is not None]
+            rest = sum(i.count for i in found[stream] if i.kind is not Kind.EOS)
+            self._totals[stream] = self._totals.get(stream, 0) - rest
         self._items = {}
         return found
 
@@ -181,6 +242,17 @@ class Kept:
                 f"after {self._forgotten[stream]}"
             )
         return after
+
+
+def _after(item: Item, total: int, after: int, position: Position) -> Item | None:
+    """Return what is wanted of an item, which ends with the key number `total` of its stream."""
+    if item.kind is not Kind.GAP:
+        return item if item.kind is Kind.EOS or item.seq > after else None
+    had = position.have.get(item.stream, [-1])[-1]  # a GAP builds up no memory
+    if item.last <= had:
+        return None
+    rest = replace(item, seq=had + 1, count=total - position.total(item.stream))
+    return item if item.seq > had else rest
 
 
 def lost(items: Iterable[Item], reason: str) -> Item | None:

@@ -86,6 +86,7 @@ class _Run:
         return Failure(text, NodeError.exit_code)
 
     def drain(self) -> None:
+        self.mender.is_draining = True
         self.local.control.drain.set()
         for child in self.children:
             child.drain()
@@ -194,8 +195,7 @@ def _watch(this: _Run, on_status: Status | None) -> tuple[Failure | None, bool]:
         try:
             if not this.is_running:
                 break
-            if not drain_until:
-                this.mender.tend()
+            this.mender.tend()
             failure = this.failure()
             if failure or (drain_until and time.monotonic() > drain_until):
                 break

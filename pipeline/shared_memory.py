@@ -124,6 +124,10 @@ class Arena:
         flag = slot * self._num_holders + PRODUCER
         return _lease(self._bytes, flag, self._bytes[self._start(slot) :][:nbytes])
 
+    def release(self, holder: int) -> None:
+        """Take back what a consumer held that has died."""
+        self._held[:, holder] = 0
+
     def hand_over(
         self, array: np.ndarray, holder: int, original: np.ndarray | None = None
     ) -> Handle | None:

@@ -89,6 +89,9 @@ class NodeStats(msgspec.Struct):
         links = self.dropped.keys() | earlier.dropped.keys()
         return msgspec.structs.replace(
             self,
+            captured=self.captured or earlier.captured,
+            expected=earlier.expected if self.expected is None else self.expected,
+            ended=earlier.ended | self.ended,
             dropped={n: self.dropped.get(n, 0) + earlier.dropped.get(n, 0) for n in links},
             warnings=list(dict.fromkeys([*earlier.warnings, *self.warnings])),
             cpu_s=self.cpu_s + earlier.cpu_s,

@@ -50,6 +50,13 @@ class Store:
                 handle = self._hand_over(copy, consumer, array)
         return handle
 
+    def release(self, consumer: int) -> None:
+        """Take back what a consumer held that has died."""
+        with self._lock:
+            for arena in [self._arena, *self._retired]:
+                if arena:
+                    arena.release(consumer)
+
     def close(self) -> None:
         """Give the memory back as soon as nobody reads it."""
         self._arena = None

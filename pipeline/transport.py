@@ -60,7 +60,7 @@ class Inlet:
         position: where to go on, for a consumer that was started again.
         """
         if position is not None:
-            self.receiver.begin(position.totals)
+            self.receiver.begin(position)
         self._connect(position or Position())
 
     def reconnect(self) -> None:
@@ -78,10 +78,12 @@ class Inlet:
         """
         if self._cut and time.monotonic() - self._cut[0] > CUT_S:
             raise LinkError(self._cut[1])
+        if self._producer_number is None:  # not connected yet
+            return False
         return self._producer_number != self._wiring.incarnations.get(self.edge.producer, 0)
 
     def _open(self) -> None:
-        self._producer_number = self._wiring.incarnations.get(self.edge.producer, 0)
+        self._producer_number: int | None = None
         self._cut: tuple[float, str] | None = None  # since when, and why, nothing can be read
         producer = self.edge.producer
         self._unpacker = Unpacker(
@@ -94,12 +96,7 @@ class Inlet:
         self.socket.setsockopt(zmq.ROUTING_ID, routing_id.encode())
 
     def _connect(self, position: Position) -> None:
-        producer = self.edge.producer
-        endpoint = (
-            self._wiring.local_endpoint(producer)
-            if producer in self._wiring.local
-            else self._wiring.endpoints[producer]
-        )
+        endpoint, self._producer_number = self._wiring.find(self.edge.producer)
         if endpoint.startswith("tcp:"):
             self._wiring.show_secret(self.socket)
         self.socket.connect(endpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Wiring:
     """Nodes that have ended and want nothing more."""
     incarnations: dict[str, int] = field(default_factory=dict)
     """Node -> how often the process that runs it was started again."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
     loans: Loans = field(default_factory=Loans)
     endpoints: dict[str, str] = field(default_factory=dict)
     """Where each node's outputs are bound for other processes."""
@@ -131,6 +133,19 @@ class Wiring:
         """Say whether a node runs on another machine."""
         own = next(iter(self.local), node)
         return self.machines.get(node, MAIN) != self.machines.get(own, MAIN)
+
+    def find(self, node: str) -> tuple[str, int]:
+        """Return where a node's outputs are bound, and how often its process was started again."""
+        if node in self.local:
+            return self.local_endpoint(node), 0
+        with self.lock:
+            return self.endpoints[node], self.incarnations.get(node, 0)
+
+    def move(self, endpoints: Mapping[str, str], incarnation: int) -> None:
+        """Note where nodes are bound whose process was started again."""
+        with self.lock:  # or a consumer would take the one for new and the other for old
+            self.endpoints.update(endpoints)
+            self.incarnations.update(dict.fromkeys(endpoints, incarnation))
 
     def close(self) -> None:
         """End the context; every socket must be closed."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.config.checks import Breach
 from pipeline.config.flow import Specs
 from pipeline.config.layout import TopEntry
-from pipeline.graph import Edge, NodeSpec
+from pipeline.graph import Edge, JoinRule, NodeSpec
 from pipeline.node import Source, memory_of
 from pipeline.replay import MAX_MEMORY
 
@@ -25,6 +25,11 @@ def check_restart(specs: Specs, top: TopEntry) -> Iterator[Breach]:
         for spec in nodes:
             if why := _why_not(spec):
                 yield ("place", spec.name), why
+            if not any(ref.node == spec.name for s in specs.values() for _, _, ref in s.refs):
+                yield (
+                    ("place", spec.name),
+                    "nobody takes from it who knows where to go on: leave it out of `place`",
+                )
         if sum(memory_of(spec.node_class) or 0 for spec in nodes) > MAX_MEMORY:
             yield ("restart",), f"group {group!r} looks back over more than {MAX_MEMORY} messages"
 
@@ -40,6 +45,8 @@ def _why_not(spec: NodeSpec) -> str | None:
     cure = "so that its process cannot be started again: leave it out of `place`"
     if issubclass(cls, Source):
         return None if cls(spec.params).replays else f"what {spec.name} reads comes once, {cure}"
+    if spec.is_joined and spec.join is JoinRule.LATEST:
+        return f"{spec.name} takes sets without bound (join: latest), {cure}"
     if memory_of(cls) is None:
         return f"{cls.__name__} depends on all that came before, {cure}"
     if not cls.outputs or not all(output.dense for output in cls.outputs.values()):
@@ -69,10 +76,21 @@ def keep_for_restarts(edges: Iterable[Edge], specs: Specs, top: TopEntry) -> tup
 
 
 def _under_way(edge: Edge, edges: Iterable[Edge], specs: Specs, place: Mapping[str, str]) -> int:
-    inside = {name for name in specs if place.get(name) == place[edge.consumer]}
+    inside = _behind(place[edge.consumer], edges, specs, place)
     on_links = edge.window + sum(e.window for e in edges if e.producer in inside)
     in_nodes = sum(
         specs[n].batch.size * (specs[n].workers + 1) + 1 + (memory_of(specs[n].node_class) or 0)
         for n in inside
     )
     return on_links + in_nodes + 1  # and the end of the stream
+
+
+def _behind(group: str, edges: Iterable[Edge], specs: Specs, place: Mapping[str, str]) -> set[str]:
+    """Return the nodes of a group and of those that it feeds directly: they may die together."""
+    inside: set[str] = set()
+    found = {group}
+    while found:
+        inside |= {name for name in specs if place.get(name) in found}
+        fed = {place.get(e.consumer) for e in edges if e.producer in inside}
+        found = {name for name in fed if name} - {place[name] for name in inside}
+    return inside

@@ -199,7 +199,7 @@ def test_a_wall_clock_that_is_set_back_disturbs_nobody(
     result = run_graph(LIVE, tmp_path, "place={}", "count.params.count=50")
     assert result.report.state == "complete"
     assert 0.4 < result.report.seconds < 30
-    assert [balance.account.results for balance in result.report.balances] == [50, 50]
+    assert [balance.account.total for balance in result.report.balances] == [50, 50]
 
 
 def calls_of_the_wall_clock(path: Path) -> Iterator[str]:

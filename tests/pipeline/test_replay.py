@@ -33,7 +33,7 @@ class World:
     def open_group(self, positions: list[Position], *, again: bool) -> None:
         base = settle([(position, STREAMS) for position in positions], self.memory)
         self.inlet = Receiver(WINDOW, on_idle=False)
-        self.inlet.begin(base.totals)
+        self.inlet.begin(base)
         self.wire: deque[tuple[int, Item]] = deque()
         self.senders = [Sender(Policy.LOSSLESS) for _ in range(2)]
         self.wires: list[deque[tuple[int, Item]]] = [deque(), deque()]
@@ -196,9 +196,39 @@ def test_what_is_not_kept_any_more_cannot_be_replayed() -> None:
 
 def test_a_gap_that_a_consumer_has_in_part_is_shortened() -> None:
     gap = Item(Kind.GAP, "a", 2, 0, count=4, last=8)  # of keys 2, 4, 6, 8
-    ahead = Position(have={"a": [2, 4]}, totals={"a": 3})
-    behind = Position(have={"a": [0]}, totals={"a": 1})
-    rest = ahead.rest_of(gap, behind)
+    ahead = Position(have={"a": [2, 4]}, totals={"a": [2, 3]})
+    rest = ahead.rest_of(gap, 1)
     assert rest is not None
     assert (rest.seq, rest.count, rest.last) == (5, 2, 8)
-    assert behind.rest_of(gap, behind) == gap
+    behind = Position(have={"a": [0]}, totals={"a": [1]})
+    assert behind.rest_of(gap, 1) == gap
+
+
+def test_memory_is_counted_in_messages_and_not_in_keys() -> None:
+    position = Position(
+        have={"a": [3, 4, 5, 6]}, totals={"a": [4, 5, 6, 7]},
+        messages={"a": [True, True, False, False]}, back=1,
+    )  # fmt: skip
+    assert position.wants_after("a") == 3
+    assert Position(have={"a": [3, 4]}, totals={"a": [4, 5]}, back=1).wants_after("a") == 3
+    assert Position(have={"a": [3]}, totals={"a": [4]}, back=1).wants_after("a") is None
+
+
+def test_what_all_consumers_want_is_settled_by_the_one_that_is_behind() -> None:
+    ended = Position(have={"a": [9]}, totals={"a": [10]}, ended=["a"])
+    behind = Position(have={"a": [3]}, totals={"a": [4]})
+    assert settle([(ended, ("a",)), (behind, ("a",))], 0).have == {"a": [3]}
+    assert settle([(Position(back=2), ("a",))], 1).back == 3
+    assert Position(ended=["a"]).rest_of(data("a", 5), 5) is None
+
+
+def test_what_waits_in_the_mailbox_follows_what_was_lost() -> None:
+    sender = Sender(Policy.LATEST, KEEPS)
+    sender.grant(1)
+    for seq in range(3):
+        sender.offer(data("a", seq))
+    list(sender.outgoing())
+    sender.send_again(Position())
+    sender.grant(1)
+    sent = [(item.kind, item.seq, item.count) for _, item in sender.outgoing()]
+    assert sent == [(Kind.GAP, 0, 2), (Kind.DATA, 2, 1)]

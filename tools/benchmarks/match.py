@@ -14,7 +14,7 @@ from nodes.detectors import DETECTORS
 from nodes.matchers import MATCHERS
 from nodes.vision.keypoints import Keypoints
 
-KEYPOINTS = 1000
+KEYPOINTS, MANY = 1000, 4000
 RATIO = 0.8
 STEP = 5  # frames between the two of a pair
 UNITS = {
@@ -31,31 +31,34 @@ def run(settings: Settings) -> Findings:
     rows = []
     cv2.setNumThreads(1)
     _one_thread()
-    for kind in ("sift", "orb"):
-        pairs = record_pairs(settings, kind, count)
-        found = race(_contestants(settings, kind, pairs), settings.repeats)
-        base = f"{kind.upper()}: OpenCV brute force"
+    for kind, keypoints in (("sift", KEYPOINTS), ("orb", KEYPOINTS), ("sift", MANY), ("orb", MANY)):
+        pairs = record_pairs(settings, kind, count, keypoints)
+        name = kind.upper() if keypoints == KEYPOINTS else f"{kind.upper()} {MANY}"
+        contestants = _contestants(settings, kind, name, pairs)
+        if keypoints == MANY:
+            contestants = (c for c in contestants if "force" in c.name or "flann" in c.name)
+        found = race(contestants, settings.repeats)
+        base = f"{name}: OpenCV brute force"
         found.add_ratio("times OpenCV's brute force", "time", base, less_is_better=True)
         rows += found.rows(UNITS)
     note = (
-        f"{KEYPOINTS} x {KEYPOINTS} descriptors of {settings.pictures}, every pair {STEP} frames "
-        f"apart, {count} pairs; one thread. All apply the ratio {RATIO}; `posestream` and "
-        "`smnn` also that each is the nearest of the other, so that they keep fewer matches."
+        f"{KEYPOINTS} x {KEYPOINTS} descriptors of {settings.pictures} (`{MANY}`: up to so many), "
+        f"every pair {STEP} frames apart, {count} pairs; one thread. All apply the ratio {RATIO}; "
+        "`posestream` and `smnn` also that each is the nearest of the other, so that they keep fewer matches."
     )
     return Findings(rows, [note])
 
 
-def record_pairs(settings: Settings, kind: str, count: int) -> list[Pair]:
-    """Return pairs of described frames, cut to the same number of descriptors."""
+def record_pairs(settings: Settings, kind: str, count: int, keypoints: int) -> list[Pair]:
+    """Return pairs of described frames, with at most so many keypoints each."""
     images = settings.clip(count + STEP)
-    options = {"nfeatures": KEYPOINTS} if kind == "sift" else {}
-    detector = create(DETECTORS, kind, options)
-    found = [detector.detect(image) for image in images]
-    return [(_cut(found[i]), _cut(found[i + STEP])) for i in range(count)]
+    detector = create(DETECTORS, kind, {"nfeatures": keypoints})
+    found = [_cut(detector.detect(image), keypoints) for image in images]
+    return [(found[i], found[i + STEP]) for i in range(count)]
 
 
-def _cut(found: Keypoints) -> Keypoints:
-    return found.take(np.arange(min(KEYPOINTS, len(found.keypoints))))
+def _cut(found: Keypoints, keypoints: int) -> Keypoints:
+    return found.take(np.arange(min(keypoints, len(found.keypoints))))
 
 
 def _one_thread() -> None:
@@ -64,13 +67,15 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _contestants(settings: Settings, kind: str, pairs: list[Pair]) -> Iterator[Contestant]:
+def _contestants(
+    settings: Settings, kind: str, base: str, pairs: list[Pair]
+) -> Iterator[Contestant]:
     def row(name: str, make: Callable[[], Match]) -> Contestant:
         def prepare() -> Measure:
             match = make()
             return lambda: _measure(match, pairs)
 
-        return Contestant(f"{kind.upper()}: {name}", prepare)
+        return Contestant(f"{base}: {name}", prepare)
 
     norm = cv2.NORM_L2 if kind == "sift" else cv2.NORM_HAMMING
     trees = {"algorithm": 1, "trees": 5}
@@ -79,6 +84,7 @@ def _contestants(settings: Settings, kind: str, pairs: list[Pair]) -> Iterator[C
     yield row("OpenCV brute force", lambda: _opencv(cv2.BFMatcher(norm)))
     yield row("OpenCV FLANN", lambda: _opencv(cv2.FlannBasedMatcher(index, {"checks": 50})))
     yield row("posestream brute_force", lambda: _ours("brute_force", {"ratio": RATIO}))
+    yield row("posestream flann", lambda: _ours("flann", {"ratio": RATIO}))
     devices = ["cpu"] if settings.device == "cpu" else ["cpu", "cuda"]
     for device in devices:
         options = {"ratio": RATIO, "device": device}
