@@ -9,11 +9,12 @@ import numpy as np
 
 from nodes.messages import Frame
 from nodes.sources import SOURCES
-from nodes.sources.base import EndedEarlyError, FrameSource, Image, Picture, Selection, laps
+from nodes.sources.base import EndedEarlyError, FrameSource, Picture, Selection, laps
 from nodes.sources.calibration import read_calibration
-from nodes.sources.images import read_mask, to_grey
+from nodes.sources.images import read_mask
 from nodes.vision.camera import Camera
 from nodes.vision.framing import Framing
+from nodes.vision.images import Image, to_grey
 from pipeline.errors import ConfigError, InputError
 from pipeline.node import Lost, Output, Resources, Source, TruncatedError, Unreadable
 

@@ -13,10 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.vision.camera import Camera
+from nodes.vision.images import Allocate, Image
 
-Image = npt.NDArray[np.uint8]
-Allocate = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
-"""Makes an array of a shape and a dtype, as numpy's `empty` does."""
 GroundTruth = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 """Stamps (P,) int64 in nanoseconds and T_world_cam (P, 4, 4) float64."""
 

@@ -5,6 +5,7 @@ file holds several cameras, one is named behind a "#": `camchain.yaml#cam1`, `ca
 """
 
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
+        twice = next((key for key, count in Counter(map(repr, keys)).items() if count > 1), None)
         if twice is not None:
-            raise ValueError(f"{twice!r} stands there twice")
+            raise ValueError(f"{twice} stands there twice")
         return super().construct_mapping(node, deep)
 
 

@@ -90,9 +90,9 @@ def _ros_message(entries: Entries) -> Camera:
         x, y, width, height = (int(number(roi, key)) for key in keys)
         camera = camera.cropped(x, y, width, height) if width and height else camera
     bins = [max(1, int(number({key: 0, **entries}, key))) for key in ("binning_x", "binning_y")]
-    if bins == [1, 1]:
-        return camera
-    return camera.resized(camera.width // bins[0], camera.height // bins[1])
+    width, height = camera.width // bins[0], camera.height // bins[1]
+    # What does not fill a bin is left out.
+    return camera.cropped(0, 0, width * bins[0], height * bins[1]).resized(width, height)
 
 
 def kalibr_camera(entries: Entries) -> Camera:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from nodes.sources.base import Image
 from nodes.sources.ffmpeg import quiet
+from nodes.vision.images import Image
 
 WAIT_S = 0.25  # how often who waits says so
 

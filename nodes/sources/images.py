@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nodes.sources.base import Allocate, Image
 from nodes.sources.files import require_file
 from nodes.sources.image_headers import CutOffError, image_size
+from nodes.vision.images import Allocate, Image
 from pipeline.errors import InputError
 
 MAX_PIXELS = 150_000_000
@@ -61,14 +61,6 @@ def read_mask(path: Path) -> Image:
     except UndecodableError as error:
         raise InputError(str(path.parent / str(error))) from error
     return image if image.ndim == 2 else np.ascontiguousarray(image.max(axis=2))
-
-
-def to_grey(image: Image, empty: Allocate = np.empty) -> Image:
-    """Return the luminance (H, W) of an image, of RGB in a new array."""
-    if image.ndim == 2:
-        return image
-    grey = empty(image.shape[:2], np.uint8)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY, dst=grey), np.uint8)
 
 
 def to_rgb(image: Image, empty: Allocate = np.empty) -> Image:

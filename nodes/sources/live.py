@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 
-from nodes.sources.base import EndedEarlyError, FrameSource, Image, Picture, Selection
+from nodes.sources.base import EndedEarlyError, FrameSource, Picture, Selection
 from nodes.sources.device import WAIT_S, Device, Reader, Waiting
 from nodes.sources.images import to_rgb
+from nodes.vision.images import Image
 from pipeline.errors import InputError
 
 MIN_OPEN_S = 10.0  # some cameras take seconds to open

@@ -4,19 +4,19 @@ Their number stands in the sample tables of the first video track (8.6, 8.7) and
 (8.8); an edit list (8.6.6) may hide some of them.
 """
 
+import math
 import struct
 from typing import BinaryIO
 
 import numpy as np
 
 from nodes.sources.boxes import Box, counted, read, signed, walk, words
+from nodes.sources.edits import check_times
 from nodes.sources.fragments import Fragments, Run
 from nodes.sources.timeline import MAX_PICTURES, Bool, BrokenError, Int, Timeline
 
 SMALLEST_MPEG4 = 9
 """Bytes; what is smaller in MPEG-4 part 2 is a placeholder for a picture that was not coded."""
-MAX_DELAY = 64
-"""Frames between decoding and showing; codecs reorder 16 at most, and edits skip as many."""
 NESTED = (b"mdia", b"minf", b"stbl", b"edts")
 
 
@@ -142,10 +142,9 @@ class _VideoTrack:
             return shown, True
         if not shown.any() or abs(sum(d for d, _ in edits) - self._track_duration()) > 1:
             raise BrokenError("its edit list does not agree with the duration of the track")
-        durations = self._durations()
-        delays = ticks - (np.cumsum(durations) - durations)
-        if np.abs(delays).max() > MAX_DELAY * durations.max():
-            raise BrokenError("a frame is shown long before or after it is decoded")
+        end = start + duration * per_tick if duration else math.inf
+        claimed = _duration(self._file, self._table(b"mdhd"), 16)
+        check_times(ticks, self._durations(), (start, end, 1 + per_tick), claimed)
         return shown, True
 
     def _edits(self) -> list[tuple[int, int]]:
@@ -163,10 +162,7 @@ class _VideoTrack:
 
     def _track_duration(self) -> int:
         """Return the duration in the track's header, ticks of the movie."""
-        box = self._table(b"tkhd")
-        is_long = read(self._file, box.start, 1) == b"\x01"
-        at, width = (28, 8) if is_long else (20, 4)
-        return int.from_bytes(read(self._file, box.start + at, width), "big")
+        return _duration(self._file, self._table(b"tkhd"), 20)
 
 
 def _tables(file: BinaryIO, trak: Box) -> dict[bytes, Box]:
@@ -194,6 +190,13 @@ def _track_number(file: BinaryIO, tables: dict[bytes, Box]) -> int:
 def _is_video(file: BinaryIO, tables: dict[bytes, Box]) -> bool:
     box = tables.get(b"hdlr")
     return box is not None and read(file, box.start + 8, 4) in (b"vide", b"pict")
+
+
+def _duration(file: BinaryIO, head: Box, at: int) -> int:
+    """Return the duration in a header, whose older form has it `at` bytes from its start."""
+    is_long = read(file, head.start, 1) == b"\x01"
+    start, width = (head.start + at + 8, 8) if is_long else (head.start + at, 4)
+    return int.from_bytes(read(file, start, width), "big")
 
 
 def _timescale(file: BinaryIO, head: Box | None) -> int:

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nodes.sources.base import Allocate, Image
 from nodes.sources.images import MAX_PIXELS, UndecodableError, decode_image
 from nodes.sources.ros_messages import RosImage
+from nodes.vision.images import Allocate, Image
 
 GREY = {"mono8": np.uint8, "8UC1": np.uint8, "mono16": np.uint16}
 CHANNELS = {

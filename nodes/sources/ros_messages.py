@@ -119,22 +119,17 @@ def read_camera(data: bytes, is_cdr: bool, is_rectified: bool) -> Camera | None:
     model = cursor.text()
     D, K = cursor.numbers("d", cursor.number("I")), cursor.numbers("d", 9)
     P = cursor.numbers("d", 21)[9:]  # behind R
-    binning = [max(1, cursor.number("I")) for _ in range(2)]
-    x, y, roi_height, roi_width = (cursor.number("I") for _ in range(4))
+    binning = {key: cursor.number("I") for key in ("binning_x", "binning_y")}
+    roi = {key: cursor.number("I") for key in ("x_offset", "y_offset", "height", "width")}
     D = D[:0] if is_rectified else D
     k = np.delete(P, [3, 7, 11]) if is_rectified else K
     if not k.any():
         return None
     entries = {
         "width": width, "height": height, "K": k.tolist(), "D": D.tolist(),
-        "distortion_model": "" if is_rectified else model,
+        "distortion_model": "" if is_rectified else model, "roi": roi, **binning,
     }  # fmt: skip
     try:
-        camera = camera_of(entries)
+        return camera_of(entries)
     except ValueError as error:
         raise MalformedError(str(error)) from error
-    if roi_width and roi_height:
-        camera = camera.cropped(x, y, roi_width, roi_height)
-    if binning == [1, 1]:
-        return camera
-    return camera.resized(camera.width // binning[0], camera.height // binning[1])

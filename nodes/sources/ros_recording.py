@@ -19,7 +19,7 @@ from nodes.sources.bags import (
     camera_info_topic,
     choose_topic,
 )
-from nodes.sources.base import EndedEarlyError, Image, Picture, Selection
+from nodes.sources.base import EndedEarlyError, Picture, Selection
 from nodes.sources.beside import Sidecars
 from nodes.sources.images import UndecodableError
 from nodes.sources.recorded import Recorded
@@ -32,6 +32,7 @@ from nodes.sources.ros_messages import (
     read_image,
 )
 from nodes.vision.camera import Camera
+from nodes.vision.images import Image
 from pipeline.errors import InputError
 
 

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nodes.sources.base import FrameSource, GroundTruth, Image, Picture, Selection
+from nodes.sources.base import FrameSource, GroundTruth, Picture, Selection
 from nodes.vision import room
 from nodes.vision.camera import Camera
+from nodes.vision.images import Image
 from nodes.vision.lens import Lens
 from nodes.vision.paths import PATHS
 from nodes.vision.scene import Scene

@@ -3,7 +3,7 @@
 cv2.resize leaves the corner (-0.5, -0.5) of the image in place, as `Camera.resized` does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.vision.camera import Camera
+from nodes.vision.images import Allocate, Image
 
-Image = npt.NDArray[np.uint8]
-Allocate = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
 _USABLE = 0.999  # of a pixel's area, rounding apart
 
 

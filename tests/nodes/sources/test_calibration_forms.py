@@ -179,7 +179,15 @@ def test_region_and_binning_of_a_camera_info_message_are_applied(tmp_path: Path)
     cropped = FISHEYE.cropped(40, 20, 500, 400)
     assert read_calibration(written(tmp_path, text, "camera.yaml")) == cropped
     text = text.replace("binning_x: 0", "binning_x: 2").replace("binning_y: 0", "binning_y: 4")
-    assert read_calibration(written(tmp_path, text, "camera.yaml")) == cropped.resized(250, 100)
+    # Two and four pixels become one: the first of them has its centre at (0.5, 1.5) of the crop.
+    assert read_calibration(written(tmp_path, text, "camera.yaml")) == Camera(
+        250, 100, 285.7 / 2, 286.1 / 4, (280.5 - 0.5) / 2, (221.25 - 1.5) / 4,
+        FISHEYE.distortion, model="fisheye",
+    )  # fmt: skip
+    odd = text.replace("  height: 400", "  height: 403").replace("  width: 500", "  width: 501")
+    assert read_calibration(written(tmp_path, odd, "camera.yaml")) == read_calibration(
+        written(tmp_path, text, "camera.yml")
+    )
 
 
 def test_a_camera_info_message_of_a_camera_that_nobody_calibrated_is_refused(

@@ -170,3 +170,20 @@ def _ffmpeg(arguments: str) -> None:
     if "Unknown encoder" in done.stderr:
         pytest.skip("this ffmpeg lacks the encoder")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_flipped_time_in_a_trimmed_file_never_hides_a_frame(tmp_path: Path) -> None:
+    whole = encoded("bframes.mp4", tmp_path)
+    path = tmp_path / "trimmed.mp4"
+    _ffmpeg(f"-ss 0.5 -i {whole} -t 1.2 -c copy {path}")
+    data = path.read_bytes()
+    (sound,) = read_apart([path])
+    start = data.index(b"ctts") + 12
+    size = int.from_bytes(data[start - 16 : start - 12], "big") - 16
+    paths = []
+    for place in range(start + 6, start + size, 8):  # the third byte of each shift: half frames up
+        changed = bytearray(data)
+        changed[place] ^= 0x20
+        paths.append(tmp_path / f"flip_{place}.mp4")
+        paths[-1].write_bytes(changed)
+    check(paths, sound)

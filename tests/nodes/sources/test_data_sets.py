@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from layouts import FIRST_NS, SENSOR, write_euroc, write_kitti, write_tum
@@ -10,6 +11,7 @@ from recordings import picture
 
 from nodes.sources import SOURCES
 from nodes.sources.base import FrameSource, Selection
+from nodes.sources.truth import at_images
 from nodes.vision.camera import Camera
 from pipeline.errors import InputError
 
@@ -108,6 +110,29 @@ def test_tum_truth_is_not_invented_across_a_gap(tmp_path: Path) -> None:
     assert truth is not None and len(truth[0]) == 1
 
 
+@pytest.mark.parametrize("angles", [(3.10, 3.18), (-0.05, 0.05), (6.25, 6.30)])
+def test_between_two_poses_the_truth_turns_the_short_way(angles: tuple[float, float]) -> None:
+    def turned(angle: float) -> np.ndarray:
+        c, s = np.cos(angle), np.sin(angle)
+        return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+    measured = np.array([0, 50_000_000]), np.stack([turned(angle) for angle in angles])
+    stamps, poses = at_images(measured, [25_000_000])
+    assert stamps.tolist() == [25_000_000]
+    np.testing.assert_allclose(poses[0], turned(sum(angles) / 2), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "camera"),
+    [
+        ("freiburg1", Camera(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))),
+        ("freiburg3", Camera(640, 480, 535.4, 539.2, 320.1, 247.6)),
+    ],
+)  # fmt: skip
+def test_the_published_cameras_of_tum_are_those_of_its_page(name: str, camera: Camera) -> None:
+    assert SOURCES.create("tum", {"path": "x", "camera": name}).published_camera() == camera
+
+
 def test_a_tum_sequence_is_uncalibrated_unless_its_camera_is_named(tmp_path: Path) -> None:
     folder = write_tum(tmp_path / "rgbd_dataset_freiburg2_desk")
     warnings: list[str] = []
@@ -169,6 +194,29 @@ def test_the_colour_camera_of_kitti_is_taken_where_it_is_the_only_one(tmp_path: 
     np.testing.assert_allclose(truth[1][0, :3, 3], [0.1, 0, 0], atol=1e-9)
 
 
+def test_the_truth_of_each_kitti_camera_sees_what_its_projection_does(tmp_path: Path) -> None:
+    """The development kit: a point of camera 0's world is at P X in every camera."""
+    folder = write_kitti(tmp_path)
+    projections = {
+        0: [718.856, 0, 607.1928, 0.5, 0, 718.856, 185.2157, 0.25, 0, 0, 1, 0.001],
+        1: [718.856, 0, 607.1928, -386.1448, 0, 718.856, 185.2157, 1.5, 0, 0, 1, 0.004],
+    }
+    (folder / "calib.txt").write_text(
+        "".join(f"P{i}: {' '.join(map(str, row))}\n" for i, row in projections.items())
+    )
+    source = opened("kitti", folder, camera_folder="image_1")
+    truth, camera = source.groundtruth(), source.camera
+    assert truth is not None and camera is not None
+    (P0, P1) = (np.array(row).reshape(3, 4) for row in projections.values())
+    # The first pose is the identity: camera 0 sees X at K (X + t0), so X + t0 is its own frame.
+    points = np.random.default_rng(0).normal((0, 0, 8), 1, (9, 3))
+    T_1_world = np.linalg.inv(truth[1][0])
+    offset = np.linalg.solve(P0[:, :3], P0[:, 3])
+    seen = camera.project((points + offset) @ T_1_world[:3, :3].T + T_1_world[:3, 3])
+    expected = points @ P1[:, :3].T + P1[:, 3]
+    np.testing.assert_allclose(seen, expected[:, :2] / expected[:, 2:], atol=1e-6)
+
+
 def test_what_does_not_fit_in_kitti_is_named(tmp_path: Path) -> None:
     folder = write_kitti(tmp_path)
     assert error_of("kitti", folder, camera_folder="image_3") == (
@@ -208,6 +256,22 @@ def test_euroc_has_its_camera_its_times_and_the_truth_of_the_camera(tmp_path: Pa
         T_body_cam = [[0, -1, 0, 0.1], [1, 0, 0, 0.2], [0, 0, 1, 0.3], [0, 0, 0, 1]]
         np.testing.assert_allclose(truth[1][0], T_body_cam, atol=1e-12)
         np.testing.assert_allclose(truth[1][2][:3, 3], [2.1, 0.2, 0.3], atol=1e-12)
+
+
+def test_the_quaternion_of_euroc_begins_with_its_real_part(tmp_path: Path) -> None:
+    root = write_euroc(tmp_path)
+    states = root / "mav0" / "state_groundtruth_estimate0" / "data.csv"
+    # 0.28 rad about the axis (0.6, 0, 0.8) of the body
+    states.write_text(
+        f"{FIRST_NS}, 1, 2, 3, {np.cos(0.14)}, {0.6 * np.sin(0.14)}, 0, {0.8 * np.sin(0.14)}\n"
+    )
+    truth = opened("euroc", root).groundtruth()
+    assert truth is not None
+    T_world_body = np.eye(4)
+    T_world_body[:3, :3] = cv2.Rodrigues(0.28 * np.array([0.6, 0.0, 0.8]))[0]
+    T_world_body[:3, 3] = [1, 2, 3]
+    T_body_cam = np.array([[0, -1, 0, 0.1], [1, 0, 0, 0.2], [0, 0, 1, 0.3], [0, 0, 0, 1]])
+    np.testing.assert_allclose(truth[1][0], T_world_body @ T_body_cam, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -185,8 +185,7 @@ def test_rectified_images_have_the_projection_and_no_distortion() -> None:
 
 def test_region_and_binning_are_applied() -> None:
     info = camera_info(ROS2, "plumb_bob", (), roi=(10, 4, 40, 50), binning_x=2, binning_y=2)
-    full = Camera(64, 48, 60, 61, 31.5, 23.5)
-    assert calibration(ROS2, info) == full.cropped(10, 4, 50, 40).resized(25, 20)
+    assert calibration(ROS2, info) == Camera(25, 20, 30, 30.5, (21.5 - 0.5) / 2, (19.5 - 0.5) / 2)
 
 
 def test_an_uncalibrated_camera_info_is_none_and_an_unknown_lens_is_refused() -> None:
