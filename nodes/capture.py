@@ -10,7 +10,7 @@ import numpy as np
 from nodes.messages import Frame
 from nodes.sources import SOURCES
 from nodes.sources.base import EndedEarlyError, FrameSource, Picture, Selection, laps
-from nodes.sources.calibration import read_calibration
+from nodes.sources.calibrations.reading import read_calibration
 from nodes.sources.images import read_mask
 from nodes.vision.camera import Camera
 from nodes.vision.framing import Framing

@@ -37,14 +37,16 @@ RULES: list[tuple[str, set[str], set[str]]] = [
     ("nodes/__init__.py", {"pipeline.registry"}, set()),
     ("nodes/messages.py", {"numpy", "pipeline.messages", "nodes.vision.camera"}, ENGINE_ONLY),
     ("nodes/commands/*.py", {"numpy", "typer", "rich", "matplotlib", "nodes", "pipeline"}, set()),
-    ("nodes/sources/calibration.py", PLUGIN | {".", "yaml"}, set()),
-    ("nodes/sources/rosbag.py", PLUGIN | {".", "rosbags"}, set()),
-    ("nodes/sources/mcap_file.py", PLUGIN | {".", "mcap", "rosbags"}, set()),
+    ("nodes/sources/calibrations/reading.py", PLUGIN | {".", "yaml"}, set()),
+    ("nodes/sources/ros/rosbag.py", PLUGIN | {".", "rosbags"}, set()),
+    ("nodes/sources/containers/*.py", {"numpy", "nodes.sources.containers"}, ENGINE_ONLY),
+    ("nodes/sources/ros/mcap_file.py", PLUGIN | {".", "mcap", "rosbags"}, set()),
     ("nodes/networks/aliked.py", NETWORKS | {"kornia"}, ENGINE_ONLY),
     ("nodes/networks/xfeat.py", NETWORKS | {"onnxruntime"}, ENGINE_ONLY),
     ("nodes/networks/extractor.py", NETWORKS, ENGINE_ONLY - {"threading"}),
     ("nodes/networks/*.py", NETWORKS, ENGINE_ONLY),
     *((f"nodes/{f}/*.py", PLUGIN | {"."}, set()) for f in PLUGIN_FOLDERS),
+    *((f"nodes/{f}/*/*.py", PLUGIN | {"."}, set()) for f in PLUGIN_FOLDERS),
     ("nodes/vision/robust/*.py", VISION | {"poselib"}, ENGINE_ONLY),
     ("nodes/vision/*.py", VISION, ENGINE_ONLY),
     ("nodes/vision/odometry/*.py", VISION, ENGINE_ONLY),
@@ -66,8 +68,8 @@ def modules(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.module or "."
 
 
-def is_allowed(module: str, allowed: set[str], path: Path) -> bool:
-    own = "." in allowed and module.startswith(f"nodes.{path.parent.name}")
+def is_allowed(module: str, allowed: set[str], name: str) -> bool:
+    own = "." in allowed and module.startswith(".".join(Path(name).parts[:2]))
     return own or any(module == a or module.startswith(a + ".") for a in allowed)
 
 
@@ -76,7 +78,7 @@ def breaches(name: str, path: Path) -> Iterator[str]:
     for line, module in modules(path):
         top = module.split(".")[0]
         standard = top in STDLIB and top not in forbidden
-        if not standard and not is_allowed(module, allowed, path):
+        if not standard and not is_allowed(module, allowed, name):
             yield f"{name}:{line} imports {module}: {pattern} may import {sorted(allowed)}"
 
 

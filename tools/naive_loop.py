@@ -20,9 +20,9 @@ import numpy.typing as npt
 import poselib
 
 from nodes.sources.base import GroundTruth
-from nodes.sources.calibration import read_calibration
+from nodes.sources.calibrations.reading import read_calibration
 from nodes.sources.files import list_images
-from nodes.sources.sidecars import read_timestamps, read_tum
+from nodes.sources.text_files import read_timestamps, read_tum
 from nodes.vision.camera import Camera
 from nodes.vision.evaluation import (
     PairError,

@@ -37,7 +37,7 @@ class Form(enum.StrEnum):
 @app.command()
 def show(file: File, as_json: Json = False) -> None:
     """Print model, fields of view, and what the lens does."""
-    from nodes.sources.calibration import read_calibration
+    from nodes.sources.calibrations.reading import read_calibration
 
     camera = read_calibration(file)
     found = facts(camera)
@@ -55,8 +55,8 @@ def convert(
     ] = None,
 ) -> None:
     """Write it in another form, or for cropped or resized pictures."""
-    from nodes.sources.calibration import read_calibration
-    from nodes.sources.calibration_writing import write_calibration
+    from nodes.sources.calibrations.reading import read_calibration
+    from nodes.sources.calibrations.writing import write_calibration
 
     camera = read_calibration(file)
     camera = _cropped(camera, crop) if crop else camera
@@ -79,7 +79,7 @@ def check(
 ) -> None:
     """Say what can hardly be right (exit code 2)."""
     from nodes.commands.camera_check import findings, input_size
-    from nodes.sources.calibration import read_calibration
+    from nodes.sources.calibrations.reading import read_calibration
 
     camera = read_calibration(file)
     found = findings(camera, file, None if target is None else input_size(target))

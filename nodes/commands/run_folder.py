@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.sources.files import missing
-from nodes.sources.sidecars import read_tum
+from nodes.sources.text_files import read_tum
 from pipeline.errors import InputError
 
 Row = Mapping[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 
 from nodes.sources import SOURCES
 from nodes.sources.base import FrameSource, GroundTruth
-from nodes.sources.calibration import read_calibration
-from nodes.sources.dataset import Dataset
+from nodes.sources.calibrations.reading import read_calibration
+from nodes.sources.data_sets.dataset import Dataset
 from nodes.sources.files import find_recording, missing
 from nodes.sources.folder import Folder
 from nodes.vision.camera import Camera

@@ -28,7 +28,7 @@ from nodes.commands.trajectory_scoring import (
     trajectory_figures,
 )
 from nodes.sources.base import GroundTruth
-from nodes.sources.sidecars import read_tum
+from nodes.sources.text_files import read_tum
 from nodes.vision.evaluation import MIN_FLOW_PX, MISSING_DEG
 from pipeline.errors import ConfigError, InputError, PosestreamError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from nodes.sources.base import Picture, Selection
-from nodes.sources.beside import Sidecars
 from nodes.sources.exif import ExifFocal, common_focal
 from nodes.sources.files import is_glob, list_images
 from nodes.sources.images import UndecodableError, read_image
 from nodes.sources.recorded import Recorded
+from nodes.sources.sidecars import Sidecars
 from nodes.vision.camera import Camera
 from pipeline.errors import InputError
 

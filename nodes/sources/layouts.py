@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from nodes.sources.beside import Sidecars
+from nodes.sources.sidecars import Sidecars
 from pipeline.errors import InputError
 
 BAG_MAGIC = {b"#ROSBAG V": "rosbag", b"\x89MCAP0\r\n": "mcap"}

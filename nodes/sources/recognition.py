@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.sources.addresses import PROTOCOLS, masked, scheme_of
-from nodes.sources.beside import Sidecars
-from nodes.sources.calibration_choice import split_choice
+from nodes.sources.calibrations.choice import split_choice
 from nodes.sources.exif import common_focal
 from nodes.sources.files import (
     find_recording,
@@ -19,6 +17,8 @@ from nodes.sources.files import (
     require_file,
 )
 from nodes.sources.layouts import DescribedSource, SeveralTopicsError, find_layout
+from nodes.sources.live.addresses import PROTOCOLS, masked, scheme_of
+from nodes.sources.sidecars import Sidecars
 from pipeline.errors import InputError
 
 CONFIG_SUFFIXES = (".yaml", ".yml")

@@ -4,10 +4,10 @@ from functools import cached_property
 from pathlib import Path
 
 from nodes.sources.base import FrameSource, GroundTruth
-from nodes.sources.beside import Sidecars
-from nodes.sources.calibration import read_calibration
+from nodes.sources.calibrations.reading import read_calibration
 from nodes.sources.images import read_mask
-from nodes.sources.sidecars import read_timestamps, read_tum
+from nodes.sources.sidecars import Sidecars
+from nodes.sources.text_files import read_timestamps, read_tum
 from nodes.vision.camera import Camera
 from nodes.vision.images import Image
 

@@ -1,90 +1,40 @@
-"""Reads the text files that accompany a recording: timestamps and ground truth."""
+"""Finds what stands beside an input: its calibration, timestamps, ground truth and mask."""
 
-from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from nodes.sources.base import GroundTruth
-from nodes.sources.files import missing
-from nodes.vision.se3 import from_quaternion
-from pipeline.errors import InputError
-
-MAX_SECONDS = 9_000_000_000  # beyond this int64 nanoseconds overflow
+CALIBRATION_NAMES = (
+    "intrinsics.yaml", "camera.yaml", "calibration.yaml", "camera_info.yaml", "camchain.yaml",
+    "cameras.txt",
+)  # fmt: skip
 
 
-def read_timestamps(path: Path) -> list[int]:
-    """Read one time in seconds a line (the last column); return nanoseconds, strictly rising.
+@dataclass(frozen=True)
+class Sidecars:
+    """Paths of the files that accompany an input; None where there is none."""
 
-    Raises:
-        InputError: a line is no time, or not later than the one before.
-    """
-    stamps: list[int] = []
-    for number, words in read_lines(path):
-        stamp = nanoseconds(words[-1])
-        if stamp is None:
-            raise InputError(f"{path}:{number}: {words[-1]!r} is not a time in seconds")
-        check_rises(path, number, words[-1], stamp, stamps)
-        stamps.append(stamp)
-    return stamps
+    calibration: Path | None = None
+    timestamps: Path | None = None
+    groundtruth: Path | None = None
+    mask: Path | None = None
 
+    @classmethod
+    def of_images(cls, folder: Path) -> "Sidecars":
+        """Look in the folder of the images, and in its parent if the folder is called frames."""
+        folder = folder.absolute()
+        return cls.beside(folder, *([folder.parent] if folder.name == "frames" else []))
 
-def check_rises(path: Path, number: int, word: str, stamp_ns: int, before: Sequence[int]) -> None:
-    """Check that the time in a line is later than those of the lines before it.
+    @classmethod
+    def beside(cls, *folders: Path) -> "Sidecars":
+        """Look in these folders, the first first."""
 
-    Raises:
-        InputError: it is not; the message names the line.
-    """
-    if before and stamp_ns <= before[-1]:
-        raise InputError(f"{path}:{number}: {word} is not later than the line before it")
+        def find(*names: str) -> Path | None:
+            paths = (folder / name for folder in folders for name in names)
+            return next((path for path in paths if path.is_file()), None)
 
-
-def read_tum(path: Path) -> GroundTruth:
-    """Read a TUM trajectory: timestamp tx ty tz qx qy qz qw, T_world_cam.
-
-    Raises:
-        InputError: a line does not hold eight numbers and a quaternion.
-    """
-    stamps, poses = [], []
-    for number, words in read_lines(path):
-        stamp = nanoseconds(words[0])
-        try:
-            values = np.array([float(word) for word in words[1:]])
-        except ValueError:
-            values = np.empty(0)
-        if stamp is None or values.shape != (7,) or not 0.9 < np.linalg.norm(values[3:]) < 1.1:
-            line = " ".join(words)
-            raise InputError(
-                f"{path}:{number}: expected 'timestamp tx ty tz qx qy qz qw', not {line!r}"
-            )
-        stamps.append(stamp)
-        poses.append(from_quaternion(values[:3], values[3:]))
-    return np.array(stamps, np.int64), np.array(poses, np.float64).reshape(-1, 4, 4)
-
-
-def read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the words of each line that is neither empty nor a comment, with its number.
-
-    Raises:
-        InputError: the file is missing or no text.
-    """
-    if not path.is_file():
-        raise missing(path)
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file") from error
-    found = [
-        (i, line.partition("#")[0].replace(",", " ").split()) for i, line in enumerate(lines, 1)
-    ]
-    return [(i, words) for i, words in found if words]
-
-
-def nanoseconds(word: str) -> int | None:
-    """Turn decimal seconds into nanoseconds exactly (a double loses them in this century)."""
-    try:
-        seconds = Decimal(word)
-    except InvalidOperation:
-        return None
-    return round(seconds * 10**9) if seconds.is_finite() and abs(seconds) < MAX_SECONDS else None
+        return cls(
+            calibration=find(*CALIBRATION_NAMES),
+            timestamps=find("timestamps.txt"),
+            groundtruth=find("groundtruth.txt"),
+            mask=find("mask.png"),
+        )

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from nodes.sources.base import EndedEarlyError, Picture, Selection
-from nodes.sources.beside import Sidecars
-from nodes.sources.containers import Claim, read_claim
+from nodes.sources.containers.claim import Claim, read_claim
+from nodes.sources.containers.timeline import RollCall
 from nodes.sources.ffmpeg import reading
 from nodes.sources.files import require_file
 from nodes.sources.images import MAX_PIXELS, to_rgb
 from nodes.sources.recorded import Recorded
-from nodes.sources.timeline import RollCall
+from nodes.sources.sidecars import Sidecars
 from pipeline.errors import InputError
 
 MIN_TRIES, MAX_TRIES = 10, 2000

@@ -12,8 +12,8 @@ from nodes.detector import Detector
 from nodes.matcher import Matcher
 from nodes.messages import Frame, Matches, Trajectory
 from nodes.odometry import Odometry
-from nodes.sources.calibration import read_calibration
-from nodes.sources.sidecars import read_tum
+from nodes.sources.calibrations.reading import read_calibration
+from nodes.sources.text_files import read_tum
 from nodes.tracker import Tracker
 from nodes.vision.alignment import align
 from nodes.vision.images import limit_threads

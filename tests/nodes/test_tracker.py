@@ -9,9 +9,9 @@ import pytest
 from two_view_scene import texture
 
 from nodes.messages import Frame, Matches
-from nodes.sources.calibration import read_calibration
+from nodes.sources.calibrations.reading import read_calibration
 from nodes.sources.images import read_image
-from nodes.sources.sidecars import read_tum
+from nodes.sources.text_files import read_tum
 from nodes.tracker import Tracker
 from nodes.trackers.klt import Klt
 from nodes.vision.camera import Camera

@@ -211,7 +211,7 @@ def calls_of_the_wall_clock(path: Path) -> Iterator[str]:
 def test_the_wall_clock_is_asked_for_stamps_of_live_streams_only() -> None:
     files = [p for folder in ("pipeline", "nodes") for p in (ROOT / folder).rglob("*.py")]
     found = sorted(call for path in files for call in calls_of_the_wall_clock(path))
-    assert found == ["nodes/sources/live.py", "pipeline/feed.py"]
+    assert found == ["nodes/sources/live/live_source.py", "pipeline/feed.py"]
 
 
 # ------------------------------------------------------------------ the table of promises

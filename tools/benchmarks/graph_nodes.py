@@ -13,7 +13,7 @@ import numpy.typing as npt
 from benchmarks.link_work import SHAPE, Clock, Schedule, produce, read
 from benchmarks.settings import load_clip, there_and_back
 from nodes.messages import Frame, Matches
-from nodes.sources.calibration import read_calibration
+from nodes.sources.calibrations.reading import read_calibration
 from nodes.vision.camera import Camera
 from pipeline.node import Node, Output, Resources, Source
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from nodes.commands.camera import Form, app
 from nodes.commands.camera_check import findings, input_size
-from nodes.sources.calibration import read_calibration
-from nodes.sources.calibration_writing import WRITERS, write_calibration
+from nodes.sources.calibrations.reading import read_calibration
+from nodes.sources.calibrations.writing import WRITERS, write_calibration
 from nodes.vision.camera import Camera
 from pipeline.errors import ConfigError, InputError, PosestreamError
 

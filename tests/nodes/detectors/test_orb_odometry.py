@@ -11,8 +11,8 @@ from nodes.detector import Detector
 from nodes.matcher import Matcher
 from nodes.messages import Features, Frame, Matches, Trajectory
 from nodes.odometry import Odometry
-from nodes.sources.calibration import read_calibration
-from nodes.sources.sidecars import read_tum
+from nodes.sources.calibrations.reading import read_calibration
+from nodes.sources.text_files import read_tum
 from nodes.vision.alignment import align
 from pipeline.node import Resources
 

@@ -158,7 +158,7 @@ def without(package: str, path: str) -> Fault:
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in [name for name in sys.modules if name.split(".")[0] == package]:
             monkeypatch.delitem(sys.modules, name)
-        monkeypatch.delitem(sys.modules, f"nodes.sources.{module}", raising=False)
+        monkeypatch.delitem(sys.modules, f"nodes.sources.ros.{module}", raising=False)
         monkeypatch.setitem(sys.modules, package, None)
         message, code = told(path)
     # Python names the part that was asked for where a package is hidden, and not missing.

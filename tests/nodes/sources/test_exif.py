@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nodes.capture import Capture
-from nodes.sources.dataset import Dataset
+from nodes.sources.data_sets.dataset import Dataset
 from nodes.sources.exif import common_focal, exif_focal, read_exif_focal
 from nodes.sources.folder import Folder
 from nodes.sources.recognition import recognise

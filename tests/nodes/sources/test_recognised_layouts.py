@@ -95,7 +95,7 @@ def test_a_missing_package_gives_the_command_that_installs_it(
         monkeypatch.delitem(sys.modules, name)
     source = "rosbag" if package == "rosbags" else "mcap"
     module = "rosbag" if package == "rosbags" else "mcap_file"
-    monkeypatch.delitem(sys.modules, f"nodes.sources.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, f"nodes.sources.ros.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError) as caught:
         recognise(str(tmp_path / file))

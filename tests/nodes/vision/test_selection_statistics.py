@@ -12,7 +12,7 @@ from two_view_scene import VGA, make_scene
 from nodes.detectors.sift import Sift
 from nodes.estimators.lo_ransac import LoRansac
 from nodes.matchers.brute_force import BruteForce
-from nodes.sources.calibration import read_calibration
+from nodes.sources.calibrations.reading import read_calibration
 from nodes.vision.camera import Camera
 from nodes.vision.covariance import squared_error
 from nodes.vision.robust import Limits

@@ -1,0 +1,1 @@
+"""What MP4, AVI and Matroska files say about their pictures: numpy alone, no decoder."""

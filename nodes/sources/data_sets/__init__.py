@@ -1,0 +1,1 @@
+"""Recordings in the layouts of data sets: ours, TUM RGB-D, KITTI odometry, EuRoC."""

@@ -1,0 +1,1 @@
+"""Cameras and addresses, whose frames come by themselves and may stop coming."""
