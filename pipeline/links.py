@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.graph import Policy
+from pipeline.history import History, Position
 from pipeline.messages import Item, Kind
-from pipeline.replay import History, Kept, Position, in_order, lost, merge
+from pipeline.replay import Kept, in_order, lost, merge
 
 FREE = (Kind.GAP, Kind.EOS)  # kinds that travel without credit
 DROPPED = "dropped: the consumer was busy"

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import zmq
 
 from pipeline.graph import Edge
+from pipeline.history import Position, settle
 from pipeline.links import LOST, Sender
 from pipeline.messages import Item, Kind
 from pipeline.parcels import ZERO_COPY_BYTES, Packer, Parts
-from pipeline.replay import Position, settle
 from pipeline.wiring import Wiring, bind, has_message
 
 HEARD_AT_ONCE = 100  # messages that a node hears before it looks for other things to do

@@ -28,11 +28,11 @@ import msgspec
 import zmq
 
 from pipeline.graph import Edge
+from pipeline.history import Position
 from pipeline.links import LinkError, Receiver
 from pipeline.messages import Message
 from pipeline.outlets import CREDIT_BYTES, Hello, Outlets
 from pipeline.parcels import Unpacker
-from pipeline.replay import Position
 from pipeline.shared_memory import UnreadableError
 from pipeline.wire import WireError
 from pipeline.wiring import Wiring, has_message

@@ -9,8 +9,8 @@ from pipeline.config.checks import Breach
 from pipeline.config.flow import Specs
 from pipeline.config.layout import TopEntry
 from pipeline.graph import Edge, JoinRule, NodeSpec
+from pipeline.history import MAX_MEMORY
 from pipeline.node import Source, memory_of
-from pipeline.replay import MAX_MEMORY
 
 
 def check_restart(specs: Specs, top: TopEntry) -> Iterator[Breach]:

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.graph import Policy
+from pipeline.history import Position, settle
 from pipeline.links import LOST, RESET, Receiver, Sender
 from pipeline.messages import Item, Kind
-from pipeline.replay import Kept, Position, ReplayError, settle
+from pipeline.replay import Kept, ReplayError
 
 STREAMS = ("a", "b")
 WINDOW, KEEPS = 3, 16

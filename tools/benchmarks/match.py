@@ -44,7 +44,8 @@ def run(settings: Settings) -> Findings:
     note = (
         f"{KEYPOINTS} x {KEYPOINTS} descriptors of {settings.pictures} (`{MANY}`: up to so many), "
         f"every pair {STEP} frames apart, {count} pairs; one thread. All apply the ratio {RATIO}; "
-        "`posestream` and `smnn` also that each is the nearest of the other, so that they keep fewer matches."
+        "`posestream` and `smnn` also that each is the nearest of the other, so that they keep "
+        "fewer matches."
     )
     return Findings(rows, [note])
 
