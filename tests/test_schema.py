@@ -181,7 +181,7 @@ def test_every_graph_of_the_readme_fits(validator: Any) -> None:
 @pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.stem)
 def test_a_whole_configuration_as_a_run_writes_it_fits(validator: Any, path: Path) -> None:
     try:
-        graph = config.load(path, placement="processes")
+        graph = config.load(path)
     except MissingDependencyError as error:
         pytest.skip(str(error))
     validator.validate(yaml.safe_load(config.resolved_yaml(graph)))

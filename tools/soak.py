@@ -210,7 +210,7 @@ def soak(minutes: float, every_s: float, out: Path) -> dict[str, object]:
             watch.sample(now)
             time.sleep(5)
         ended_by_itself = process.poll() is not None
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a job in the background may not hear SIGINT
         code = process.wait(60)
     stats = json.loads((out / "run" / "stats.json").read_text())
     return {

@@ -25,7 +25,7 @@ def check_restart(specs: Specs, top: TopEntry) -> Iterator[Breach]:
         for spec in nodes:
             if why := _why_not(spec):
                 yield ("place", spec.name), why
-            if not any(ref.node == spec.name for s in specs.values() for _, _, ref in s.refs):
+            elif not any(ref.node == spec.name for s in specs.values() for _, _, ref in s.refs):
                 yield (
                     ("place", spec.name),
                     "nobody takes from it who knows where to go on: leave it out of `place`",
