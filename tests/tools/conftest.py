@@ -10,7 +10,15 @@ import pytest
 
 TOOLS = str(Path(__file__).parents[2] / "tools")
 OWN = frozenset(
-    {"benchmark", "benchmarks", "evaluate_features", "evaluation", "train_superpoint", "training"}
+    {
+        "benchmark",
+        "benchmarks",
+        "evaluate_features",
+        "evaluation",
+        "soak",
+        "train_superpoint",
+        "training",
+    }  # fmt: skip
 )
 
 
