@@ -18,7 +18,7 @@ OWN = frozenset(
         "soak",
         "train_superpoint",
         "training",
-    }  # fmt: skip
+    }
 )
 
 
