@@ -43,7 +43,7 @@ def ask(*words: str, cwd: Path, shell: str = "bash") -> list[str]:
         (["ev"], ["evaluate"]),
         (["run", "klt"], ["klt", "klt_pairs", "klt.mp4"]),
         (["run", "my_"], [""]),  # the shell goes on with files
-        (["check", "two"], ["two_streams"]),
+        (["check", "two"], ["two_machines", "two_streams"]),
         (["nodes", "od"], ["odometry"]),
         (["run", "x.mp4", "--config", "pan"], ["panorama"]),
         (["run", "x.mp4", "--placement", "p"], ["processes"]),
