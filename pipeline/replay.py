@@ -54,11 +54,6 @@ class Kept:
             gone = items.popleft()[0]  # GAPs need no credit, so that no window bounds their number
             self._forgotten[item.stream] = gone.last if gone.kind is Kind.GAP else gone.seq
 
-    @property
-    def streams(self) -> list[str]:
-        """Return the streams that have begun."""
-        return list(self._items)
-
     def after(self, position: Position) -> dict[str, list[Item]]:
         """Return by stream what its consumer has not got; from now on only that is kept.
 

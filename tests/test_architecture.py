@@ -24,6 +24,7 @@ RULES: list[tuple[str, set[str], set[str]]] = [
     ("pipeline/outlets.py", {"numpy", "msgspec", "pipeline", "zmq"}, set()),
     ("pipeline/wiring.py", {"pipeline", "zmq"}, set()),
     ("pipeline/publishing.py", {"numpy", "msgspec", "pipeline", "zmq"}, set()),
+    ("pipeline/listening.py", {"numpy", "pipeline", "zmq"}, set()),
     ("pipeline/keys.py", {"pipeline", "zmq"}, set()),
     ("pipeline/remote*.py", {"msgspec", "pipeline", "zmq"}, set()),
     ("pipeline/control_line.py", {"msgspec", "pipeline", "zmq"}, set()),

@@ -19,8 +19,9 @@ from nodes.messages import Features, RelativePose
 from nodes.vision.camera import Camera
 from pipeline.commands.listen import SHOWN_FAULTS, Log, as_json_line, as_line
 from pipeline.keys import Keyring, make_keys
+from pipeline.listening import Heard
 from pipeline.messages import Item, Kind, Message
-from pipeline.publishing import Heard, Publisher
+from pipeline.publishing import Publisher
 from pipeline.wire import encode, read, scalars_of
 from pipeline.wiring import Wiring
 

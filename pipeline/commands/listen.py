@@ -16,7 +16,7 @@ import typer
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.publishing import Heard, Listener
+    from pipeline.listening import Heard, Listener
 
 ENDPOINT = re.compile(r"tcp://[^\s/]+:(?P<port>[0-9]{1,5})|ipc://\S+")
 SHORT = 16  # an array of so many numbers is printed with its values
@@ -40,7 +40,7 @@ def listen(
         raise ConfigError(f"--count must be at least 0, not {count}")
     if (keys is None) != (name == ""):
         raise ConfigError("--keys FOLDER and --as NAME go together: whose keys, and where they are")
-    from pipeline.publishing import Listener
+    from pipeline.listening import Listener
 
     listener = Listener(endpoint, topic, _guard(keys, name, server))
     log = Log(endpoint, as_line if not as_json else as_json_line)

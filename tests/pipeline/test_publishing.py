@@ -22,8 +22,9 @@ from toys import Number
 import pipeline
 from pipeline import config
 from pipeline.errors import ConfigError
+from pipeline.listening import MAX_TOPICS, Heard, Listener
 from pipeline.messages import Item, Kind
-from pipeline.publishing import MAX_TOPICS, Heard, Listener, Publisher
+from pipeline.publishing import Publisher
 from pipeline.runner import run
 from pipeline.wire import WireError, encode
 from pipeline.wiring import Wiring
