@@ -7,7 +7,6 @@ topic from 0, so that a listener sees what it missed. docs/protocol.md describes
 
 from __future__ import annotations
 
-import errno
 import socket as sockets
 import stat
 import time
@@ -23,7 +22,7 @@ import zmq
 from pipeline.errors import ConfigError
 from pipeline.messages import Item, Kind
 from pipeline.wire import WireError, as_buffer, split
-from pipeline.wiring import Wiring
+from pipeline.wiring import Wiring, bind
 
 BEHIND_MESSAGES = 1000  # how far a listener may be behind before it loses messages,
 BEHIND_BYTES = 64 * 2**20  # and what may wait for it in memory
@@ -102,17 +101,9 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str, key: str) -> None:
     if endpoint.startswith("ipc://") and (wrong := _wrong_with_path(endpoint)):
         raise ConfigError(f"{key}: {endpoint} {wrong}")
     try:
-        socket.bind(endpoint)
-    except zmq.ZMQError as error:
-        raise ConfigError(f"{key}: {endpoint} {_wrong_with_port(error)}") from error
-
-
-def _wrong_with_port(error: zmq.ZMQError) -> str:
-    if error.errno == zmq.EADDRINUSE:
-        return "is in use: choose another port or end the program that has it"
-    if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):
-        return "is not an address of this machine: `ip address` lists those"
-    return f"cannot be bound: {zmq.strerror(error.errno or 0)}"
+        bind(socket, endpoint)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from error
 
 
 def _wrong_with_path(endpoint: str) -> str:

@@ -326,15 +326,15 @@ def test_an_endpoint_in_use_is_refused_before_the_run(publish: Publish) -> None:
     endpoint = free_endpoint()
     publish(number=endpoint)
     assert complaint(publish, endpoint) == (
-        f"publish.relay.number: {endpoint} is in use: "
-        "choose another port or end the program that has it"
+        f"publish.relay.number: cannot bind {endpoint}: the port is in use: "
+        "end what uses it (ss -ltnp names it), or write another port"
     )
 
 
 def test_an_address_of_another_machine_is_refused(publish: Publish) -> None:
     assert complaint(publish, "tcp://192.0.2.1:5601") == (
-        "publish.relay.number: tcp://192.0.2.1:5601 is not an address of this machine: "
-        "`ip address` lists those"
+        "publish.relay.number: cannot bind tcp://192.0.2.1:5601: this machine has no such address: "
+        "write one that `ip address` lists here"
     )
 
 
@@ -438,8 +438,8 @@ def test_a_run_whose_endpoint_is_in_use_fails_before_it_starts(
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
         [
-            f"error: publish.relay.number: {endpoint} is in use: "
-            "choose another port or end the program that has it"
+            f"error: publish.relay.number: cannot bind {endpoint}: the port is in use: "
+            "end what uses it (ss -ltnp names it), or write another port"
         ],
     )
     assert not list(tmp_path.rglob("collect.txt"))
